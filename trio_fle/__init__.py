@@ -1,0 +1,1 @@
+"""Apache ZooKeeper's Fast Leader Election as a Trio service."""

@@ -1,0 +1,56 @@
+"""``trio-fle demo``: a real ensemble of processes on loopback, shown live while its leaders are killed."""
+
+import tempfile
+from pathlib import Path
+
+import click
+import trio
+
+from trio_fle.cli.ensemble_processes import DemoFailedError, Ensemble, open_ensemble
+from trio_fle.cli.exits import NO, Exit
+from trio_fle.cli.show import Show, open_show
+
+ELECT_WITHIN_S = 20.0
+
+
+@click.command(epilog="Example: trio-fle demo --members 5 --rounds 3")
+@click.option("--members", type=click.IntRange(2, 15), default=3, show_default=True, help="Ensemble size.")
+@click.option("--rounds", type=click.IntRange(1), default=1, show_default=True, help="Leaders to kill.")
+def demo(members: int, rounds: int) -> None:
+    """Start an ensemble on loopback, kill its leaders, and show each failover.
+
+    Every member is a process of its own (trio-fle run), with its data in a temporary directory. Exit
+    status 0: each time the survivors agreed on a new leader; 1: they did not.
+    """
+    if members < 3:
+        raise click.UsageError("with 2 members nobody can be elected once one is killed; take 3 or more")
+    with tempfile.TemporaryDirectory(prefix="trio-fle-demo-") as directory:
+        try:
+            trio.run(_demo, members, rounds, Path(directory))
+        except* DemoFailedError as group:
+            raise Exit("; ".join(str(error) for error in group.exceptions), NO) from group
+
+
+async def _demo(members: int, rounds: int, directory: Path) -> None:
+    with open_show(members) as show:
+        async with open_ensemble(directory, members, show.event) as ensemble:
+            show.say(f"{members} members started on loopback, waiting for a leader")
+            leader = await ensemble.wait_agreed(within_s=ELECT_WITHIN_S)
+            show.say(f"member {leader} leads")
+            for number in range(1, rounds + 1):
+                leader = await _fail_over(ensemble, leader, number, show)
+            show.say("done: stopping all members")
+
+
+async def _fail_over(ensemble: Ensemble, leader: int, number: int, show: Show) -> int:
+    """Kill the leader, wait for the next one, and bring the killed one back. Returns the new leader."""
+    show.say(f"round {number}: killing the leader, member {leader} (SIGKILL)")
+    began = trio.current_time()
+    await ensemble.kill(leader)
+    successor = await ensemble.wait_agreed(within_s=ELECT_WITHIN_S)
+    took_ms = 1000 * (trio.current_time() - began)
+    show.say(f"round {number}: member {successor} leads, {took_ms:.0f} ms after the kill")
+    await ensemble.start(leader)
+    again = await ensemble.wait_agreed(within_s=ELECT_WITHIN_S)
+    show.say(f"round {number}: member {leader} is back and follows member {again}")
+    return again

@@ -1,0 +1,185 @@
+"""zoo.cfg -> one frozen ``MemberConfig``, or one line that says what to mend."""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from trio_fle.config.keys import KNOWN, SERVER_KINDS, UNSUPPORTED, is_known
+from trio_fle.config.member_config import MemberConfig, TransportOptions
+from trio_fle.config.myid import read_myid
+from trio_fle.config.settings import Settings
+from trio_fle.election.options import ElectionOptions
+from trio_fle.ensemble import Ensemble, build_ensemble
+from trio_fle.ensemble.ensemble import parse_version
+from trio_fle.errors import ConfigError
+from trio_fle.vote import LearnerType
+
+_DEFAULT_TICK_MS = 3000
+_DEFAULT_BIND_RETRIES = 3
+
+
+def load_config(
+    path: str | os.PathLike[str],
+    *,
+    overrides: Mapping[str, str] | None = None,
+    myid: int | None = None,
+    data_dir: str | None = None,
+) -> MemberConfig:
+    """Read a zoo.cfg, the dynamic file it names, and ``dataDir/myid``. Blocking.
+
+    ``overrides`` stand above the file, ``myid`` above the file of that name, ``data_dir`` above
+    ``dataDir``. Nothing is created or written. Raises ``ConfigError``: one line that names file, line
+    and key, and says what to do.
+    """
+    settings = Settings.read(Path(path))
+    for key, value in (overrides or {}).items():
+        settings.override(key, value, "--set")
+    if data_dir is not None:
+        settings.override("dataDir", data_dir, "--data-dir")
+    _refuse_unsupported(settings)
+    _warn_unknown(settings)
+    data = Path(settings.required("dataDir", "/var/lib/zookeeper"))
+    ensemble = _load_ensemble(settings)
+    sid = read_myid(data) if myid is None else myid
+    if sid not in ensemble.servers:
+        known = ", ".join(str(each) for each in sorted(ensemble.servers))
+        raise ConfigError(f"{settings.source}: there is no server.{sid}, only {known}; is myid right?")
+    tick_ms = settings.integer("tickTime", _DEFAULT_TICK_MS, at_least=1, hint="give milliseconds, as in 2000")
+    init_limit = _required_ticks(settings, "initLimit", "10")
+    sync_limit = _required_ticks(settings, "syncLimit", "5")
+    return MemberConfig(
+        path=Path(path),
+        myid=sid,
+        data_dir=data,
+        data_log_dir=Path(settings.text("dataLogDir") or data),
+        tick_time_ms=tick_ms,
+        init_limit=init_limit,
+        sync_limit=sync_limit,
+        ensemble=ensemble,
+        learner_type=_learner_type(settings, ensemble, sid),
+        election=_election_options(settings),
+        transport=_transport_options(settings, tick_ms * sync_limit / 1000),
+        reconfig_enabled=settings.boolean("reconfigEnabled", False),
+        observer_election_delay_ms=settings.integer("observer.election.DelayMs", 200, at_least=0),
+        lease_margin=settings.fraction("fle.leaseMargin", 0.1),
+        advertise=_advertised(settings, ensemble),
+        settings=settings.items(),
+        warnings=tuple(settings.warnings),
+    )
+
+
+def _refuse_unsupported(settings: Settings) -> None:
+    for key, what in UNSUPPORTED.items():
+        if settings.boolean(key, False):
+            raise settings.error(key, f"{what} is not supported by this version of trio-fle; set it to false")
+    if settings.text("oraclePath") is not None:
+        raise settings.error("oraclePath", "oracles are not supported by this version of trio-fle; remove it")
+    if settings.integer("electionAlg", 3) != 3:
+        raise settings.error("electionAlg", "only 3, fast leader election, exists; remove this line")
+
+
+def _warn_unknown(settings: Settings) -> None:
+    """Name keys that nobody reads: ZooKeeper turns them into system properties without a word."""
+    for key in settings.items():
+        if is_known(key):
+            continue
+        near = difflib.get_close_matches(key, sorted(KNOWN), n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        settings.warnings.append(f"{settings.place(key)}: {key}: unknown key{meant}")
+
+
+def _load_ensemble(settings: Settings) -> Ensemble:
+    several = settings.boolean("multiAddress.enabled", False)
+    members = _members(settings)
+    source, version = settings, 0
+    if (dynamic := settings.text("dynamicConfigFile")) is not None:
+        if members:
+            raise settings.error(
+                next(iter(members)), f"belongs into the dynamic file, {dynamic}, and not here"
+            )
+        source, version = Settings.read(Path(dynamic)), _version_of(dynamic)
+        settings.warnings += source.warnings
+        for key in source.items():
+            if key.partition(".")[0] not in SERVER_KINDS:
+                raise source.error(key, "does not belong into a dynamic file; move it to zoo.cfg")
+        members = _members(source)
+    if not any(key.startswith("server.") for key in members):
+        raise ConfigError(
+            f"{source.source}: names no servers; add a line server.N=host:quorumPort:electionPort for each"
+        )
+    try:
+        return build_ensemble(members, version, several_addresses=several)
+    except ConfigError as error:
+        key = str(error).partition(":")[0]
+        place = source.place(key) if key in source else source.source
+        raise ConfigError(f"{place}: {error}") from None
+
+
+def _members(settings: Settings) -> dict[str, str]:
+    return {key: value for key, value in settings.items().items() if key.partition(".")[0] in SERVER_KINDS}
+
+
+def _version_of(dynamic: str) -> int:
+    """Version of a dynamic file: the hex number its name ends in (``zoo.cfg.dynamic.100000000``), or 0."""
+    match = re.search(r"\.dynamic\.([0-9a-fA-F]{1,16})$", dynamic)
+    return parse_version(match[1]) if match else 0
+
+
+def _required_ticks(settings: Settings, key: str, example: str) -> int:
+    settings.required(key, example)
+    return settings.integer(key, 0, at_least=1, hint=f"give a number of ticks, as in {example}")
+
+
+def _learner_type(settings: Settings, ensemble: Ensemble, sid: int) -> LearnerType:
+    listed = ensemble.servers[sid].role
+    text = settings.text("peerType")
+    if text is None:
+        return listed
+    try:
+        wanted = LearnerType(text.lower())
+    except ValueError:
+        raise settings.error("peerType", f'"{text[:40]}" is neither participant nor observer') from None
+    if wanted is not listed:
+        settings.warnings.append(
+            f"{settings.place('peerType')}: peerType={wanted.value}, but server.{sid} is listed as "
+            f"{listed.value}, which counts"
+        )
+    return listed
+
+
+def _election_options(settings: Settings) -> ElectionOptions:
+    first_ms = settings.integer("fastleader.minNotificationInterval", 200, at_least=1)
+    return ElectionOptions(
+        resend_min_s=first_ms / 1000,
+        resend_max_s=settings.integer("fastleader.maxNotificationInterval", 60_000, at_least=first_ms) / 1000,
+        finalize_wait_s=settings.duration_s("fle.finalizeWait", 0.2),
+        early_finalize=settings.boolean("fle.earlyFinalize", True),
+        candidate=settings.boolean("fle.candidate", True),
+    )
+
+
+def _transport_options(settings: Settings, sync_s: float) -> TransportOptions:
+    handshake_ms = settings.integer("quorumCnxnTimeoutMs", -1)
+    retries = settings.integer("electionPortBindRetry", _DEFAULT_BIND_RETRIES)
+    return TransportOptions(
+        cnx_timeout_s=settings.integer("cnxTimeout", 5000, at_least=1) / 1000,
+        handshake_timeout_s=handshake_ms / 1000 if handshake_ms > 0 else sync_s,
+        bind_retries=retries if retries >= 0 else _DEFAULT_BIND_RETRIES,
+        keep_alive=settings.boolean("tcpKeepAlive", True),
+        user_timeout_s=sync_s,
+        listen_on_all_ips=settings.boolean("quorumListenOnAllIPs", False),
+        multi_address=settings.boolean("multiAddress.enabled", False),
+    )
+
+
+def _advertised(settings: Settings, ensemble: Ensemble) -> dict[int, str]:
+    advertised = {}
+    for key, value in settings.items().items():
+        if key.startswith("fle.advertise."):
+            number = key.removeprefix("fle.advertise.")
+            if not number.isdecimal() or int(number) not in ensemble.servers:
+                raise settings.error(key, f"there is no server {number[:40]}")
+            advertised[int(number)] = value
+    return advertised

@@ -1,0 +1,40 @@
+"""Which server of the list this is."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from trio_fle.errors import ConfigError
+from trio_fle.vote import MAX_LONG, MIN_LONG
+
+_LONG: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
+_ORDINAL: Final = re.compile(r".*-([0-9]{1,9})", re.ASCII | re.DOTALL)
+_UNSET: Final = -1
+
+
+def read_myid(data_dir: Path) -> int:
+    """Read ``dataDir/myid``: its first line, a decimal number without blanks.
+
+    Raises ``ConfigError``. Source: ``QuorumPeerConfig.setupMyId``.
+    """
+    path = data_dir / "myid"
+    try:
+        lines = path.read_bytes().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: is missing; write this server's number N of server.N into it") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
+    text = lines[0] if lines else ""
+    if not _LONG.fullmatch(text) or not MIN_LONG <= int(text) < MAX_LONG or int(text) == _UNSET:
+        raise ConfigError(
+            f'{path}: "{text[:40]}" is no server id; write the N of server.N alone on the first line'
+        )
+    return int(text)
+
+
+def myid_from_hostname(hostname: str, offset: int = 1) -> int:
+    """Return the ordinal at the end of a Kubernetes pod name plus ``offset``: ``zk-0`` is server 1."""
+    match = _ORDINAL.fullmatch(hostname.partition(".")[0])
+    if match is None:
+        raise ConfigError(f'--myid-from-hostname: "{hostname}" does not end in an ordinal, as zk-0 does')
+    return int(match[1]) + offset

@@ -1,0 +1,127 @@
+"""Settings and where each was written, so that a wrong one can be pointed at."""
+
+import re
+from collections.abc import Mapping
+from io import BytesIO, TextIOWrapper
+from pathlib import Path
+from typing import Final
+
+import attrs
+import javaproperties
+
+from trio_fle.errors import ConfigError
+
+_INT: Final = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(ms|s)?", re.ASCII)
+_PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%", re.ASCII)
+_INT_MAX: Final = 2**31 - 1
+
+
+@attrs.frozen
+class Setting:
+    """One value and its place: ``zoo.cfg:7`` or ``--set``."""
+
+    value: str
+    place: str
+
+
+@attrs.define
+class Settings:
+    """Keys and values of one or more sources; reading a wrong one raises ``ConfigError``."""
+
+    source: str
+    _settings: dict[str, Setting] = attrs.field(factory=dict)
+    warnings: list[str] = attrs.field(factory=list)
+
+    @classmethod
+    def read(cls, path: Path) -> "Settings":
+        """Read a Java properties file: ISO-8859-1, the last of equal keys wins.
+
+        Raises ``ConfigError`` where the file can't be read or has a malformed escape.
+        """
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
+        settings = cls(str(path))
+        line = 1
+        try:
+            # the newline as written: line numbers are those an editor shows
+            for element in javaproperties.parse(TextIOWrapper(BytesIO(data), "iso-8859-1", newline="")):
+                if isinstance(element, javaproperties.KeyValue):
+                    settings._add(element.key, element.value.strip(), f"{path}:{line}")
+                line += len(re.findall(r"\r\n|\r|\n", element.source))
+        except javaproperties.InvalidUEscapeError as error:
+            raise ConfigError(f"{path}:{line}: {error}; write \\uXXXX with four hex digits") from error
+        return settings
+
+    def _add(self, key: str, value: str, place: str) -> None:
+        if key in self._settings:
+            self.warnings.append(
+                f"{place}: {key} is given twice (first at {self._settings[key].place}); this one counts"
+            )
+        self._settings[key] = Setting(value, place)
+
+    def override(self, key: str, value: str, place: str) -> None:
+        """Set ``key`` from outside the file."""
+        self._settings[key] = Setting(value.strip(), place)
+
+    def items(self) -> Mapping[str, str]:
+        """Return all keys with their values."""
+        return {key: setting.value for key, setting in self._settings.items()}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._settings
+
+    def place(self, key: str) -> str:
+        """Say where ``key`` was written."""
+        return self._settings[key].place if key in self._settings else self.source
+
+    def error(self, key: str, message: str) -> ConfigError:
+        """Return (not raise) an error that names place and key."""
+        return ConfigError(f"{self.place(key)}: {key}: {message}")
+
+    def text(self, key: str) -> str | None:
+        """Return a value that is there and not empty."""
+        setting = self._settings.get(key)
+        return setting.value or None if setting else None
+
+    def required(self, key: str, example: str) -> str:
+        """Return a value that has to be there."""
+        if (value := self.text(key)) is None:
+            raise ConfigError(f"{self.source}: {key} is not set; add a line such as {key}={example}")
+        return value
+
+    def integer(self, key: str, default: int, *, at_least: int | None = None, hint: str = "") -> int:
+        """Return a whole number (a Java int)."""
+        if (value := self.text(key)) is None:
+            return default
+        if not _INT.fullmatch(value) or abs(int(value)) > _INT_MAX:
+            raise self.error(key, f'"{value[:40]}" is not a whole number{hint and f"; {hint}"}')
+        if at_least is not None and int(value) < at_least:
+            raise self.error(key, f"{int(value)} is too small; give {at_least} or more")
+        return int(value)
+
+    def boolean(self, key: str, default: bool) -> bool:
+        """Return a truth value; nothing but true and false, in any case."""
+        if (value := self.text(key)) is None:
+            return default
+        if value.lower() not in ("true", "false"):
+            raise self.error(key, f'"{value[:40]}" is neither true nor false')
+        return value.lower() == "true"
+
+    def duration_s(self, key: str, default_s: float) -> float:
+        """Return a duration in seconds: ``200``, ``200 ms`` or ``0.2 s``."""
+        if (value := self.text(key)) is None:
+            return default_s
+        if not (match := _DURATION.fullmatch(value)):
+            raise self.error(key, f'"{value[:40]}" is not a duration; write it as in 200 ms or 0.2 s')
+        return float(match[1]) / (1 if match[2] == "s" else 1000)
+
+    def fraction(self, key: str, default: float) -> float:
+        """Return a percentage as a fraction: ``10 %`` is 0.1."""
+        if (value := self.text(key)) is None:
+            return default
+        if not (match := _PERCENT.fullmatch(value)) or not 0 <= float(match[1]) < 100:
+            raise self.error(key, f'"{value[:40]}" is not a percentage below 100; write it as in 10 %')
+        return float(match[1]) / 100

@@ -1,0 +1,1 @@
+"""Fast leader election as a pure state machine: events in, effects out, time passed in."""

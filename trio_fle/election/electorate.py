@@ -1,0 +1,69 @@
+"""Who votes, with which weight, and what is enough: one configuration, or the old and the new one."""
+
+import attrs
+
+from trio_fle.ensemble import Ensemble
+from trio_fle.quorum import all_quorums
+from trio_fle.vote import MIN_LONG, CastVote, LearnerType, Vote
+
+
+@attrs.frozen
+class Electorate:
+    """One member's view of those who vote.
+
+    ``current`` is the committed configuration, ``seen`` the last that a leader proposed (the same where
+    nothing is pending).
+    """
+
+    me: int
+    learner_type: LearnerType
+    candidate: bool
+    current: Ensemble
+    seen: Ensemble
+    voters: frozenset[int] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "voters", self.current.voters | self.seen.voters)
+
+    def initial_vote(self, zxid: int, epoch: int) -> Vote:
+        """Return the first proposal of an election.
+
+        Its id is MIN where this member is no voter, its zxid and epoch are MIN where it is an observer.
+        A voter that is no candidate names the next voter, with a history older than any: everybody
+        beats that, nobody can be elected on it, and settled servers still answer it.
+        """
+        if self.learner_type is LearnerType.OBSERVER:
+            zxid = epoch = MIN_LONG
+        if self.me not in self.current.voters:
+            return Vote(MIN_LONG, zxid, epoch)
+        if self.candidate:
+            return Vote(self.me, zxid, epoch)
+        ring = sorted(self.current.voters)
+        following = ring[(ring.index(self.me) + 1) % len(ring)]
+        return Vote(following, MIN_LONG, MIN_LONG)
+
+    def better(self, new: Vote, than: Vote) -> bool:
+        """Whether ``new`` should replace ``than``: its leader has weight, may lead, and the order says so.
+
+        Source: ``FastLeaderElection.totalOrderPredicate``.
+        """
+        if self.current.verifier.weight(new.leader) == 0 or not self.electable(new):
+            return False
+        return new.beats(than)
+
+    def electable(self, vote: Vote) -> bool:
+        """Whether anybody stands behind this vote: not the placeholder of one that is no candidate."""
+        return vote.epoch != MIN_LONG and (self.candidate or vote.leader != self.me)
+
+    def agree(self, votes: dict[int, CastVote], on: CastVote) -> bool:
+        """Whether those whose vote agrees with ``on`` are a quorum, in every configuration that counts."""
+        if not self.electable(on.vote):
+            return False
+        return self.is_quorum({sid for sid, cast in votes.items() if cast.agrees_with(on)})
+
+    def is_quorum(self, sids: set[int] | frozenset[int]) -> bool:
+        """Whether ``sids`` hold a quorum of the current and, while one is pending, of the next one."""
+        verifiers = [self.current.verifier]
+        if self.seen.version > self.current.version:
+            verifiers.append(self.seen.verifier)
+        return all_quorums(verifiers, sids)

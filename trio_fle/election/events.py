@@ -1,0 +1,134 @@
+"""What an election is told, and what it asks for. Values only; whoever holds them carries them out."""
+
+import enum
+
+import attrs
+
+from trio_fle.ensemble import Ensemble
+from trio_fle.vote import PeerState, Vote
+from trio_fle.wire import Notification
+
+# Events in
+
+
+@attrs.frozen
+class Look:
+    """Begin an election: this member has no leader. Its own history gives the first vote."""
+
+    zxid: int
+    epoch: int
+
+
+@attrs.frozen
+class Heard:
+    """A notification came from ``sender``; ``config`` is its configuration text, where that parsed."""
+
+    sender: int
+    notification: Notification
+    config: Ensemble | None = None
+
+
+@attrs.frozen
+class Silence:
+    """The time that the last ``WakeAt`` named has come, and nothing was heard before."""
+
+
+@attrs.frozen
+class ConfigSeen:
+    """A leader proposed this configuration: until it commits, its quorum is needed as well."""
+
+    ensemble: Ensemble
+
+
+@attrs.frozen
+class Established:
+    """The elected leader and its quorum agreed on a new epoch: answers carry it from now on."""
+
+    epoch: int
+
+
+Event = Look | Heard | Silence | ConfigSeen | Established
+
+# Effects out
+
+
+@attrs.frozen
+class Send:
+    """Send this notification to that server; it may replace an unsent one."""
+
+    to: int
+    notification: Notification
+
+
+@attrs.frozen
+class WakeAt:
+    """Step with ``Silence`` at this time (seconds, the clock passed in); replaces the wish before."""
+
+    at: float
+
+
+@attrs.frozen
+class Proposed:
+    """The own proposal was set; ``because`` is the server whose vote convinced us (at first our own id)."""
+
+    vote: Vote
+    round: int
+    because: int
+
+
+@attrs.frozen
+class Agreed:
+    """A quorum supports the proposal; unless something better is heard, it is decided at ``until``."""
+
+    vote: Vote
+    round: int
+    until: float
+
+
+class Settled(enum.Enum):
+    """Why an election could end."""
+
+    WAIT = "wait"
+    """The finalize wait passed without a better vote."""
+
+    JOINED = "joined"
+    """A quorum of settled servers, the leader among them, told of their leader."""
+
+
+@attrs.frozen
+class Decided:
+    """The election is over: from now on this member is in ``state`` under ``vote.leader``."""
+
+    vote: Vote
+    round: int
+    state: PeerState
+    settled: Settled
+    duration_s: float
+    sent: int
+    received: int
+
+
+@attrs.frozen
+class Ignored:
+    """A notification that a person should know about counted for nothing."""
+
+    sender: int
+    reason: str
+
+
+@attrs.frozen
+class NewerConfig:
+    """A peer knows a newer configuration than ours."""
+
+    sender: int
+    config: Ensemble
+
+
+@attrs.frozen
+class VoterLooking:
+    """A voter looks for a leader while this member has one: it was answered."""
+
+    sender: int
+
+
+Effect = Send | WakeAt | Proposed | Agreed | Decided | Ignored | NewerConfig | VoterLooking

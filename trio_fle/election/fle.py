@@ -1,0 +1,161 @@
+"""Fast leader election as one member lives it: electing while LOOKING, answering always."""
+
+import math
+from typing import Final
+
+import attrs
+
+from trio_fle.election.electorate import Electorate
+from trio_fle.election.events import (
+    ConfigSeen,
+    Decided,
+    Effect,
+    Established,
+    Event,
+    Heard,
+    Look,
+    NewerConfig,
+    Send,
+    Silence,
+    VoterLooking,
+    WakeAt,
+)
+from trio_fle.election.options import ElectionOptions
+from trio_fle.election.round import Election
+from trio_fle.ensemble import Ensemble
+from trio_fle.vote import LearnerType, PeerState, Vote
+from trio_fle.wire import Notification
+
+MAX_ASKERS: Final = 256
+"""How many non-voters that asked during an election are told its end; more of them must ask again."""
+
+
+@attrs.define
+class FastLeaderElection:
+    """State of one member between the wire and its roles. Pure: ``step`` returns what is to be done.
+
+    ``round`` is the logical clock: it counts elections, starts at 0 with the process and is not kept.
+    ``current_vote`` is the last concluded vote; at first the own history, concluded in round -1.
+    """
+
+    electorate: Electorate
+    options: ElectionOptions = attrs.field(factory=ElectionOptions)
+    state: PeerState = attrs.field(default=PeerState.LOOKING, init=False)
+    round: int = attrs.field(default=0, init=False)
+    current_vote: Vote | None = attrs.field(default=None, init=False)
+    voted_in: int = attrs.field(default=-1, init=False)
+    """Round of ``current_vote``."""
+    election: Election | None = attrs.field(default=None, init=False)
+    configs: dict[int, Ensemble] = attrs.field(factory=dict, init=False)
+    """Configurations of voters that differ from ours, as last heard."""
+    _began: float = attrs.field(default=0.0, init=False)
+    _sent: int = attrs.field(default=0, init=False)
+    _received: int = attrs.field(default=0, init=False)
+    _askers: dict[int, None] = attrs.field(factory=dict, init=False)
+
+    def step(self, now: float, event: Event) -> list[Effect]:
+        """Take in one event at time ``now`` (seconds of a monotonic clock).
+
+        While LOOKING the effects hold a ``WakeAt`` whenever the time to wake has changed.
+        """
+        match event:
+            case Heard():
+                return self._hear(now, event)
+            case Silence():
+                return [] if self.election is None else self._carry_on(now, self.election.silence(now))
+            case Look(zxid, epoch):
+                return self._look(now, zxid, epoch)
+            case ConfigSeen(ensemble):
+                self.electorate = attrs.evolve(self.electorate, seen=ensemble)
+            case Established(epoch):
+                if self.current_vote is not None:
+                    self.current_vote = attrs.evolve(self.current_vote, epoch=epoch)
+        return []
+
+    def _look(self, now: float, zxid: int, epoch: int) -> list[Effect]:
+        initial = self.electorate.initial_vote(zxid, epoch)
+        if self.current_vote is None:
+            own_id = self.electorate.me if self.electorate.candidate else initial.leader
+            self.current_vote = Vote(own_id, zxid, epoch)
+        self.state = PeerState.LOOKING
+        self.round += 1
+        self._began, self._sent, self._received = now, 0, 0
+        self._askers.clear()
+        self.election = Election(self.electorate, self.options, initial, self.round)
+        return self._carry_on(now, self.election.start(now))
+
+    def _hear(self, now: float, event: Heard) -> list[Effect]:
+        sender, heard = event.sender, event.notification
+        effects: list[Effect] = []
+        if event.config is not None:
+            effects += self._compare_configs(sender, event.config)
+        if sender not in self.electorate.voters:
+            return effects + self._answer_non_voter(sender)
+        if heard.state is None:
+            return effects
+        if self.election is not None:
+            self._received += 1
+            if heard.state is PeerState.LOOKING and heard.round < self.round:
+                effects.append(self._send(sender, self.election.proposal, self.round))
+            effects += self._carry_on(now, self.election.hear(now, sender, heard))
+        elif heard.state is PeerState.LOOKING and self.current_vote is not None:
+            effects.append(VoterLooking(sender))
+            effects.append(self._send(sender, self.current_vote, self.voted_in))
+        return effects
+
+    def _compare_configs(self, sender: int, config: Ensemble) -> list[Effect]:
+        ours = self.electorate.current
+        if config.verifier == ours.verifier and config.version == ours.version:
+            self.configs.pop(sender, None)
+        elif sender in self.electorate.voters:
+            self.configs[sender] = config
+        if config.version > ours.version and self.state is PeerState.LOOKING:
+            return [NewerConfig(sender, config)]
+        return []
+
+    def _answer_non_voter(self, sender: int) -> list[Effect]:
+        """Answer observers and strangers at once, whatever they said, with the last concluded vote."""
+        if self.current_vote is None:
+            return []
+        if self.election is not None and len(self._askers) < MAX_ASKERS:
+            self._askers[sender] = None
+        return [self._send(sender, self.current_vote, self.round)]
+
+    def _carry_on(self, now: float, effects: list[Effect]) -> list[Effect]:
+        """Account for what the election asks for, and conclude it where it is over."""
+        election = self.election
+        assert election is not None
+        self.round = election.round
+        self._sent += sum(isinstance(effect, Send) for effect in effects)
+        if election.outcome is None:
+            return effects
+        return [*effects, *self._conclude(now, election)]
+
+    def _conclude(self, now: float, election: Election) -> list[Effect]:
+        outcome = election.outcome
+        assert outcome is not None
+        self.election = None
+        self.current_vote, self.voted_in = outcome.vote, outcome.round
+        if outcome.vote.leader == self.electorate.me:
+            self.state = PeerState.LEADING
+        elif self.electorate.learner_type is LearnerType.PARTICIPANT:
+            self.state = PeerState.FOLLOWING
+        else:
+            self.state = PeerState.OBSERVING
+        decided = Decided(
+            outcome.vote,
+            outcome.round,
+            self.state,
+            outcome.settled,
+            duration_s=now - self._began,
+            sent=self._sent,
+            received=self._received,
+        )
+        # non-voters that asked in vain are told, lest they wait for their next resend
+        told = [self._send(sid, outcome.vote, self.round) for sid in self._askers]
+        self._askers.clear()
+        return [WakeAt(math.inf), decided, *told]
+
+    def _send(self, to: int, vote: Vote, round_: int) -> Send:
+        config = self.electorate.current.text.encode()
+        return Send(to, Notification(self.state, vote, round_, config=config))

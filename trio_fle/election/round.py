@@ -1,0 +1,181 @@
+"""One election as one server runs it: from having no leader to knowing one.
+
+The rule is ``FastLeaderElection.lookForLeader`` of ZooKeeper 3.8. Sending to oneself is not skipped:
+the own vote counts when it comes back, and then like any other, since that is what starts the
+finalize wait of a real server anew.
+"""
+
+from typing import Final
+
+import attrs
+
+from trio_fle.election.electorate import Electorate
+from trio_fle.election.events import Agreed, Effect, Ignored, Proposed, Send, Settled, WakeAt
+from trio_fle.election.options import ElectionOptions
+from trio_fle.vote import UNTRUSTED_ZXID, CastVote, LearnerType, PeerState, Vote
+from trio_fle.wire import Notification
+
+OBSERVER_RESEND_MAX_S: Final = 1.0
+"""Voters tell observers nothing unasked; so an observer never waits a minute before it asks again."""
+
+
+@attrs.frozen
+class Outcome:
+    """The leader that an election named, in which round, and what settled it."""
+
+    vote: Vote
+    round: int
+    settled: Settled
+
+
+@attrs.define
+class Election:
+    """Votes received since the member began to look for a leader.
+
+    ``step`` functions return effects, the last of which is a ``WakeAt``; once ``outcome`` is set the
+    election is over and nothing more may be stepped.
+    """
+
+    electorate: Electorate
+    options: ElectionOptions
+    initial: Vote
+    round: int
+    proposal: Vote = attrs.field(init=False)
+    outcome: Outcome | None = attrs.field(default=None, init=False)
+    votes: dict[int, CastVote] = attrs.field(factory=dict, init=False)
+    """Votes of this round (ZooKeeper's recvset)."""
+    claims: dict[int, CastVote] = attrs.field(factory=dict, init=False)
+    """What settled servers said, of any round (outofelection); never cleared within one election."""
+    _agreed_since: float | None = attrs.field(default=None, init=False)
+    _wake_at: float = attrs.field(default=0.0, init=False)
+    _resend_s: float = attrs.field(init=False)
+    _loopback: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.proposal = self.initial
+        self._resend_s = self.options.resend_min_s
+
+    def start(self, now: float) -> list[Effect]:
+        """Propose the initial vote to every voter."""
+        self._wake_at = now + self._resend_s
+        return self._finish(now, self._propose(self.initial, self.electorate.me))
+
+    def silence(self, now: float) -> list[Effect]:
+        """Nothing was heard until the time asked for: decide what is agreed, else repeat the proposal."""
+        if self._agreed_since is not None:
+            self.outcome = Outcome(self.proposal, self.round, Settled.WAIT)
+            return []
+        effects = self._broadcast()
+        self._resend_s = min(2 * self._resend_s, self._resend_max_s)
+        self._wake_at = now + self._resend_s
+        return self._finish(now, effects)
+
+    def hear(self, now: float, sender: int, heard: Notification) -> list[Effect]:
+        """Take in a notification of a voter (of a state that is one)."""
+        return self._finish(now, self._take(now, sender, heard))
+
+    def _finish(self, now: float, effects: list[Effect]) -> list[Effect]:
+        """Take in what was sent to oneself, then say when to wake."""
+        while self._loopback and self.outcome is None:
+            self._loopback = False
+            effects += self._take(now, self.electorate.me, self._own_notification())
+        if self.outcome is None:
+            effects.append(WakeAt(self._wake_at))
+        return effects
+
+    def _take(self, now: float, sender: int, heard: Notification) -> list[Effect]:
+        if self._agreed_since is not None:
+            if not self._reopens(heard):
+                if not self.options.early_finalize:
+                    self._wake_at = now + self.options.finalize_wait_s
+                return []
+            self._agreed_since = None
+        self._wake_at = now + self._resend_s
+        if heard.vote.leader not in self.electorate.voters:
+            reason = f"votes for {heard.vote.leader}, which is no voter of this configuration"
+            return [Ignored(sender, reason)]
+        match heard.state:
+            case PeerState.LOOKING:
+                return self._take_vote(now, sender, heard)
+            case PeerState.FOLLOWING | PeerState.LEADING:
+                self._take_claim(sender, heard)
+        return []
+
+    def _reopens(self, heard: Notification) -> bool:
+        """Whether a message heard during the finalize wait ends the agreement.
+
+        ZooKeeper compares the vote alone, whoever sent it and in whichever round: a stale one then keeps
+        an agreed election open until the next resend. Ours asks whether it could still win.
+        """
+        if not self.electorate.better(heard.vote, self.proposal):
+            return False
+        if not self.options.early_finalize:
+            return True
+        current = heard.state is PeerState.LOOKING and heard.round >= self.round
+        return current and heard.vote.leader in self.electorate.voters
+
+    def _take_vote(self, now: float, sender: int, heard: Notification) -> list[Effect]:
+        if UNTRUSTED_ZXID in (self.initial.zxid, heard.vote.zxid):
+            return []  # a lost database is no empty one: it neither votes nor is voted for
+        effects: list[Effect] = []
+        if heard.round < self.round:
+            return effects  # answered already; a vote of a finished round must not count in this one
+        if heard.round > self.round:
+            self.round = heard.round
+            self.votes.clear()
+            # against the initial vote: a proposal of the round that we leave is nobody's vote in the next
+            convinced = self.electorate.better(heard.vote, self.initial)
+            best, because = (heard.vote, sender) if convinced else (self.initial, self.electorate.me)
+            effects += self._propose(best, because)
+        elif self.electorate.better(heard.vote, self.proposal):
+            effects += self._propose(heard.vote, sender)
+        self.votes[sender] = CastVote(heard.vote, heard.round)
+        if self.electorate.agree(self.votes, CastVote(self.proposal, self.round)):
+            self._agreed_since = now
+            self._wake_at = now + self.options.finalize_wait_s
+            effects.append(Agreed(self.proposal, self.round, self._wake_at))
+        return effects
+
+    def _take_claim(self, sender: int, heard: Notification) -> None:
+        """Believe in an established leader once a quorum, and the leader itself, say that it leads."""
+        assert heard.state is not None
+        claim = CastVote(heard.vote, heard.round, heard.state, heard.version)
+        if heard.round == self.round:
+            # stored as version 0 and compared as it came, as ZooKeeper does: among claims of our own round
+            # a versioned one then asks for the same leader only
+            self.votes[sender] = attrs.evolve(claim, version=0)
+            if self._led(self.votes, claim):
+                self.outcome = Outcome(heard.vote, heard.round, Settled.JOINED)
+                return
+        self.claims[sender] = claim
+        if self._led(self.claims, claim):
+            self.round = heard.round
+            self.outcome = Outcome(heard.vote, heard.round, Settled.JOINED)
+
+    def _led(self, said: dict[int, CastVote], claim: CastVote) -> bool:
+        if not self.electorate.agree(said, claim):
+            return False
+        leader = claim.vote.leader
+        if leader == self.electorate.me:
+            return claim.round == self.round  # others say that I lead: believed in my own round only
+        return leader in said and said[leader].state is PeerState.LEADING
+
+    def _propose(self, vote: Vote, because: int) -> list[Effect]:
+        self.proposal = vote
+        return [Proposed(vote, self.round, because), *self._broadcast()]
+
+    def _broadcast(self) -> list[Effect]:
+        told = self._own_notification()
+        me = self.electorate.me
+        self._loopback = me in self.electorate.voters
+        return [Send(sid, told) for sid in sorted(self.electorate.voters) if sid != me]
+
+    def _own_notification(self) -> Notification:
+        config = self.electorate.current.text.encode()
+        return Notification(PeerState.LOOKING, self.proposal, self.round, config=config)
+
+    @property
+    def _resend_max_s(self) -> float:
+        if self.electorate.learner_type is LearnerType.OBSERVER:
+            return min(OBSERVER_RESEND_MAX_S, self.options.resend_max_s)
+        return self.options.resend_max_s

@@ -1,0 +1,51 @@
+"""Hosts and ports, written as ZooKeeper writes them. Names stay text: nothing is looked up here."""
+
+import ipaddress
+
+import attrs
+
+
+@attrs.frozen
+class HostPort:
+    """A host (name or numeric address, without brackets) and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{format_host(self.host)}:{self.port}"
+
+
+def format_host(host: str) -> str:
+    """Write a host; an IPv6 literal in brackets, with all eight groups and no leading zeros.
+
+    ``::1`` becomes ``[0:0:0:0:0:0:0:1]``; a zone stays: ``[fe80:0:0:0:0:0:0:1%eth0]``.
+    """
+    numeric, percent, zone = host.partition("%")
+    try:
+        address = ipaddress.IPv6Address(numeric)
+    except ValueError:
+        return f"[{host}]" if ":" in host else host
+    groups = (format(int.from_bytes(address.packed[at : at + 2], "big"), "x") for at in range(0, 16, 2))
+    return f"[{':'.join(groups)}{percent}{zone}]"
+
+
+def is_wildcard(host: str) -> bool:
+    """Whether ``host`` is 0.0.0.0 or ``::``, in whatever spelling: an address to listen on, not to dial."""
+    address = _numeric(host)
+    return address is not None and address.is_unspecified
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is a numeric address of this machine's loopback interface."""
+    address = _numeric(host)
+    return address is not None and address.is_loopback
+
+
+def _numeric(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,55 @@
+"""Configuration texts out of notifications, parsed once each and only where they can matter."""
+
+from collections import OrderedDict
+from typing import Final
+
+import attrs
+
+from trio_fle.ensemble import Ensemble, parse_ensemble
+from trio_fle.errors import ConfigError
+
+MAX_TEXT_BYTES: Final = 64 * 1024
+"""Longest text that is parsed: some 700 servers. The message is valid, and its vote counts, beyond it."""
+
+_REMEMBERED: Final = 16
+
+
+@attrs.define
+class ConfigTexts:
+    """Turns texts into configurations, and remembers those it met last.
+
+    A text that can't be used is dropped and counted; the vote that came with it counts nevertheless. (A
+    Java receiver dies of some: ``version=zz``, ``server.x``, a port of 70000.)
+    """
+
+    ours: Ensemble
+    unusable: int = attrs.field(default=0, init=False)
+    _known: OrderedDict[bytes, Ensemble | None] = attrs.field(factory=OrderedDict, init=False)
+    _our_text: bytes = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._our_text = self.ours.text.encode()
+
+    def parse(self, sender: int, text: bytes | None) -> Ensemble | None:
+        """Return the configuration that a configured server sent, or None where it is of no use."""
+        if text is None or sender not in self.ours.servers:
+            return None
+        if text == self._our_text:
+            return self.ours
+        if len(text) > MAX_TEXT_BYTES:
+            self.unusable += 1
+            return None
+        if text in self._known:
+            self._known.move_to_end(text)
+        else:
+            self._known[text] = self._read(text)
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return self._known[text]
+
+    def _read(self, text: bytes) -> Ensemble | None:
+        try:
+            return parse_ensemble(text.decode(), several_addresses=True)
+        except (ConfigError, UnicodeDecodeError):
+            self.unusable += 1
+            return None

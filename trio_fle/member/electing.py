@@ -1,0 +1,169 @@
+"""The election task: takes notifications in, carries out what the election asks for, decides nothing."""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import structlog
+import trio
+
+from trio_fle.election.events import (
+    Agreed,
+    Decided,
+    Effect,
+    Event,
+    Heard,
+    Ignored,
+    NewerConfig,
+    Proposed,
+    Send,
+    Silence,
+    VoterLooking,
+    WakeAt,
+)
+from trio_fle.election.fle import FastLeaderElection
+from trio_fle.member.config_texts import ConfigTexts
+from trio_fle.peers import ConnectionManager, Inbox
+from trio_fle.peers.quiet import OncePerInterval
+from trio_fle.wire import Notification, encode_notification
+
+INBOX_PER_PEER: Final = 100
+"""Unread notifications kept of one peer."""
+
+_MINUTE_S: Final = 60.0
+
+
+@attrs.define(eq=False)
+class ElectionTask:
+    """Owns the election's state machine: nothing else steps it.
+
+    ``decided`` is called with each decision, ``voter_looking`` with each voter that looks for a leader
+    while this member has one. ``manager`` and ``decided`` are set before it runs.
+    """
+
+    fle: FastLeaderElection
+    voter_looking: Callable[[int], None]
+    log: structlog.typing.FilteringBoundLogger
+    inbox: Inbox[Event] = attrs.field(factory=lambda: Inbox[Event](INBOX_PER_PEER), init=False)
+    manager: ConnectionManager = attrs.field(init=False)
+    decided: Callable[[Decided], None] = attrs.field(init=False)
+    _texts: ConfigTexts = attrs.field(init=False)
+    _wake_at: float = attrs.field(default=math.inf, init=False)
+    _told_round: int = attrs.field(default=-1, init=False)
+    _newest_config: int = attrs.field(init=False)
+    _dropped: dict[tuple[int, str], int] = attrs.field(factory=dict, init=False)
+    _noise: OncePerInterval = attrs.field(init=False)
+    _debug: bool = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        current = self.fle.electorate.current
+        self._texts = ConfigTexts(current)
+        self._newest_config = current.version
+        self._noise = OncePerInterval(_MINUTE_S, trio.current_time)
+        self._debug = self.log.is_enabled_for(10)
+
+    def deliver(self, sender: int, notification: Notification) -> None:
+        """Queue a notification of ``sender``."""
+        if self._debug:
+            self._log_notification(sender, "in", notification)
+        event = Heard(sender, notification, self._texts.parse(sender, notification.config))
+        self.put(sender, event)
+
+    def put(self, sender: int, event: Event) -> None:
+        """Queue an event; of one sender too many, the oldest goes."""
+        if not self.inbox.put(sender, event):
+            self._count_drop(sender, "inbox")
+
+    async def run(self) -> None:
+        """Step the election with every event and with every silence, for ever."""
+        while True:
+            event = self.inbox.get_nowait()
+            if event is None:  # whatever has arrived is heard before a time-out counts
+                event = Silence()
+                with trio.move_on_at(self._wake_at):
+                    event = await self.inbox.get()
+            else:
+                await trio.lowlevel.checkpoint()
+            if isinstance(event, Silence):
+                self._wake_at = math.inf
+            for effect in self.fle.step(trio.current_time(), event):
+                self._carry_out(effect)
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Send(to, notification):
+                self._tell(to, notification)
+            case WakeAt(at):
+                self._wake_at = at
+            case Proposed():
+                self._log_proposal(effect)
+            case Agreed(vote, round_):
+                self.log.debug(
+                    "election.agreed", round=round_, leader=vote.leader, epoch=vote.epoch, zxid=vote.zxid
+                )
+            case Decided():
+                self._log_decision(effect)
+                self.decided(effect)
+            case VoterLooking(sender):
+                self.voter_looking(sender)
+            case Ignored(sender, reason):
+                if self._noise.admit(("ignored", sender)) is not None:
+                    self.log.warning("election.ignored", peer=sender, reason=reason)
+            case NewerConfig(sender, config) if config.version > self._newest_config:
+                self._newest_config = config.version
+                self.log.warning(
+                    "config.newer",
+                    peer=sender,
+                    version=config.version,
+                    ours=self.fle.electorate.current.version,
+                    hint="not adopted: give this member the same server lines and restart it",
+                )
+
+    def _tell(self, to: int, notification: Notification) -> None:
+        if self._debug:
+            self._log_notification(to, "out", notification)
+        told = self.manager.tell(to, encode_notification(notification))
+        if not told and self.manager.connection(to) is not None:
+            self._count_drop(to, "outbox")
+
+    def _count_drop(self, peer: int, queue: str) -> None:
+        dropped = self._dropped[peer, queue] = self._dropped.get((peer, queue), 0) + 1
+        if self._noise.admit((queue, peer)) is not None:
+            self.log.warning("peer.overflow", peer=peer, queue=queue, dropped=dropped)
+
+    def _log_proposal(self, effect: Proposed) -> None:
+        vote = effect.vote
+        facts = {"round": effect.round, "leader": vote.leader, "epoch": vote.epoch, "zxid": vote.zxid}
+        if self._told_round < 0:
+            self.log.info("election.started", **facts)
+        else:
+            self.log.info("election.vote", **facts, because=effect.because)
+        self._told_round = effect.round
+
+    def _log_decision(self, effect: Decided) -> None:
+        self._told_round = -1
+        self.log.info(
+            "election.decided",
+            round=effect.round,
+            leader=effect.vote.leader,
+            epoch=effect.vote.epoch,
+            zxid=effect.vote.zxid,
+            duration_ms=round(1000 * effect.duration_s, 3),
+            sent=effect.sent,
+            received=effect.received,
+            settled=effect.settled.value,
+        )
+
+    def _log_notification(self, peer: int, direction: str, notification: Notification) -> None:
+        self.log.debug(
+            "election.notification",
+            peer=peer,
+            direction=direction,
+            state="unknown" if notification.state is None else notification.state.name,
+            round=notification.round,
+            leader=notification.vote.leader,
+            epoch=notification.vote.epoch,
+            zxid=notification.vote.zxid,
+            version=notification.version,
+        )

@@ -1,0 +1,104 @@
+"""Following, observing and leading by what the election connections tell.
+
+Each role is an async function that returns why it ended. Until learners speak with their leader on the
+quorum port, these connections are all that is known of it: a follower leaves its leader when the
+connection to it breaks, a leader steps down when the connections of a quorum are gone. Whoever is heard
+looking for a leader has none; it is given one tick, in which a running election would end.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import attrs
+import trio
+
+from trio_fle.election.electorate import Electorate
+from trio_fle.peers import ConnectionManager
+
+DOUBT_TICKS: Final = 2
+"""For so long a voter that was heard looking is not counted among a leader's followers."""
+
+
+@attrs.define(eq=False)
+class LookingVoters:
+    """When each voter was last heard looking for a leader, while this member had one."""
+
+    _heard_at: dict[int, float] = attrs.field(factory=dict, init=False)
+    _heard: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+    def note(self, sid: int) -> None:
+        """Note that ``sid`` looks for a leader now."""
+        self._heard_at[sid] = trio.current_time()
+        self._heard.set()
+        self._heard = trio.Event()
+
+    def clear(self) -> None:
+        """Forget all: a role begins."""
+        self._heard_at.clear()
+
+    def within(self, seconds: float) -> set[int]:
+        """Return those heard in the last ``seconds``."""
+        now = trio.current_time()
+        return {sid for sid, at in self._heard_at.items() if now - at <= seconds}
+
+    async def wait(self) -> None:
+        """Wait until one more is heard."""
+        await self._heard.wait()
+
+
+async def follow(leader: int, manager: ConnectionManager, looking: LookingVoters, tick_s: float) -> str:
+    """Follow (or observe) until the connection to the leader breaks, or the leader looks for one itself."""
+    with trio.move_on_after(tick_s):
+        while manager.connection(leader) is None:
+            await manager.wait_changed()
+    connection = manager.connection(leader)
+    if connection is None:
+        return "no connection to the leader"
+
+    async def until_broken() -> str:
+        await connection.ended.wait()
+        return "the connection to the leader broke"
+
+    async def until_it_looks() -> str:
+        while leader not in looking.within(tick_s):
+            await looking.wait()
+        await trio.sleep(tick_s)
+        return "the leader looks for a leader itself"
+
+    return await _first_of(until_broken, until_it_looks)
+
+
+async def lead(
+    electorate: Electorate, manager: ConnectionManager, looking: LookingVoters, tick_s: float
+) -> str:
+    """Lead until the connections of a quorum are gone, or too many voters look for another leader."""
+
+    def supporters() -> set[int]:
+        return set((manager.connected | {electorate.me}) & electorate.voters)
+
+    async def until_alone() -> str:
+        while electorate.is_quorum(supporters()):
+            await manager.wait_changed()
+        return "no quorum of voters is connected"
+
+    async def until_doubted() -> str:
+        while electorate.is_quorum(supporters() - looking.within(DOUBT_TICKS * tick_s)):
+            await looking.wait()
+        await trio.sleep(tick_s)
+        return "too many voters look for a leader"
+
+    return await _first_of(until_alone, until_doubted)
+
+
+async def _first_of(*watches: Callable[[], Awaitable[str]]) -> str:
+    """Run all, end all with the first that ends, and return what it says."""
+    said: list[str] = []
+
+    async def run(watch: Callable[[], Awaitable[str]], scope: trio.CancelScope) -> None:
+        said.append(await watch())
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for watch in watches:
+            nursery.start_soon(run, watch, nursery.cancel_scope)
+    return said[0]

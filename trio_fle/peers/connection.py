@@ -1,0 +1,149 @@
+"""One election connection: a nursery with a sender and a receiver, which end together."""
+
+import enum
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import attrs
+import structlog
+import trio
+from trio.abc import Stream
+
+from trio_fle.ensemble import HostPort
+from trio_fle.errors import ConnectionLostError, MalformedMessageError, PeerError
+from trio_fle.peers.mailbox import Outbox
+from trio_fle.wire import FrameBuffer, Notification, decode_notification
+
+MALFORMED_PER_MINUTE: Final = 8
+"""So many notifications that make no sense, within a minute, cost the connection (decision 6)."""
+
+_MINUTE_S: Final = 60.0
+_CHUNK_BYTES: Final = 64 * 1024
+
+
+class Direction(enum.Enum):
+    """Who opened a connection; it changes nothing once both have agreed to keep it."""
+
+    DIALLED = "out"
+    ACCEPTED = "in"
+
+
+@attrs.define(eq=False)
+class Connection:
+    """An open stream to one peer.
+
+    It is *promoted* once it is the peer's only connection: from then on it is fed from the outbox and
+    delivers. Before, where another connection of the peer still lives, it is told the last frame and must
+    prove itself with a notification of its own. ``ended`` is set when both its tasks are over and the
+    stream is closed; nothing is delivered afterwards.
+    """
+
+    peer: int
+    stream: Stream
+    address: HostPort
+    direction: Direction
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    promoted: trio.Event = attrs.field(factory=trio.Event, init=False)
+    ended: trio.Event = attrs.field(factory=trio.Event, init=False)
+    reason: str = attrs.field(default="", init=False)
+
+    def close(self, reason: str) -> None:
+        """Ask the connection to end; ``ended`` tells when it has. The first reason is kept."""
+        self.reason = self.reason or reason
+        self.scope.cancel()
+
+
+Promote = Callable[[Connection], Awaitable[None]]
+"""Makes a connection its peer's only one; returns when the one before it, if any, has ended."""
+
+Deliver = Callable[[int, Notification], None]
+"""Takes one notification of a server; never waits."""
+
+Malformed = Callable[[int, MalformedMessageError], None]
+"""Is told of a notification of a server that was skipped."""
+
+
+async def run_connection(
+    connection: Connection,
+    outbox: Outbox,
+    promote: Promote,
+    deliver: Deliver,
+    malformed: Malformed,
+    log: structlog.typing.FilteringBoundLogger,
+) -> None:
+    """Serve ``connection`` until either direction ends; on return both have, and the stream is closed."""
+    log = log.bind(peer=connection.peer)
+    try:
+        with connection.scope:
+            async with connection.stream, trio.open_nursery() as nursery:
+                nursery.start_soon(_send_frames, connection, outbox)
+                nursery.start_soon(_receive_frames, connection, promote, deliver, malformed)
+                await connection.promoted.wait()
+                log.info(
+                    "peer.connected",
+                    address=str(connection.address),
+                    direction=connection.direction.value,
+                )
+    except* PeerError as group:
+        connection.reason = connection.reason or "; ".join(str(error) for error in _leaves(group))
+    finally:
+        connection.ended.set()
+        reason = connection.reason or "stopped"
+        if connection.promoted.is_set():
+            log.info("peer.disconnected", reason=reason)
+        else:
+            log.info("peer.rejected", address=str(connection.address), reason=reason)
+
+
+def _leaves(group: BaseExceptionGroup[PeerError]) -> list[BaseException]:
+    leaves: list[BaseException] = []
+    for error in group.exceptions:
+        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return leaves
+
+
+async def _send_frames(connection: Connection, outbox: Outbox) -> None:
+    try:
+        if (again := outbox.first()) is not None:
+            await connection.stream.send_all(again)
+        await connection.promoted.wait()
+        while True:
+            await connection.stream.send_all(await outbox.get())
+    except trio.BrokenResourceError as error:
+        raise ConnectionLostError(_cause(error, "connection reset")) from error
+
+
+async def _receive_frames(
+    connection: Connection, promote: Promote, deliver: Deliver, malformed: Malformed
+) -> None:
+    frames = FrameBuffer()
+    bad_at: list[float] = []
+    try:
+        while chunk := await connection.stream.receive_some(_CHUNK_BYTES):
+            for body in frames.feed(chunk):
+                try:
+                    notification = decode_notification(body)
+                except MalformedMessageError as error:
+                    malformed(connection.peer, error)
+                    _tolerate(bad_at)
+                    continue
+                if not connection.promoted.is_set():
+                    await promote(connection)
+                deliver(connection.peer, notification)
+    except trio.BrokenResourceError as error:
+        raise ConnectionLostError(_cause(error, "connection reset")) from error
+    raise ConnectionLostError("closed by peer")
+
+
+def _tolerate(bad_at: list[float]) -> None:
+    """Note one more malformed notification; ``MalformedMessageError`` where it is one too many."""
+    now = trio.current_time()
+    bad_at[:] = [at for at in bad_at if now - at < _MINUTE_S] + [now]
+    if len(bad_at) >= MALFORMED_PER_MINUTE:
+        raise MalformedMessageError(f"{len(bad_at)} malformed notifications within a minute")
+
+
+def _cause(error: trio.BrokenResourceError, otherwise: str) -> str:
+    """Say what the socket said; a memory stream says nothing."""
+    cause = error.__cause__
+    return (cause.strerror or otherwise).lower() if isinstance(cause, OSError) else otherwise

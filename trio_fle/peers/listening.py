@@ -1,0 +1,124 @@
+"""The election port: bound with patience, open to everybody, and read one task per caller."""
+
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import attrs
+import structlog
+import trio
+from trio.abc import Listener, Stream
+
+from trio_fle.config import TransportOptions
+from trio_fle.ensemble import HostPort
+from trio_fle.errors import ConnectionLostError, ListenError, PeerError
+from trio_fle.peers.transport import Transport, remote_address
+from trio_fle.wire import Hello, decode_hello, hello_size
+
+MAX_HANDSHAKES: Final = 512
+"""Callers that may be silent at the same time; one more, and the one that has been longest is closed."""
+
+_BIND_RETRY_S: Final = 1.0
+_ACCEPT_RETRY_S: Final = 0.1
+
+
+async def read_hello(stream: Stream) -> Hello:
+    """Read a handshake, however it is cut, and no byte beyond it.
+
+    Raises ``MalformedMessageError``, or ``ConnectionLostError`` for a caller that hangs up.
+    """
+    data = b""
+    try:
+        while (missing := hello_size(data) - len(data)) > 0:
+            chunk = await stream.receive_some(missing)
+            if not chunk:
+                raise ConnectionLostError(f"closed after {len(data)} bytes of a handshake")
+            data += chunk
+    except trio.BrokenResourceError as error:
+        raise ConnectionLostError(f"reset after {len(data)} bytes of a handshake") from error
+    return decode_hello(data)
+
+
+Handle = Callable[[Stream, Hello, HostPort], Awaitable[None]]
+"""Serves a caller that has said who it is, and where it calls from, to its end."""
+
+
+@attrs.define(eq=False)
+class Listening:
+    """Binds the own election addresses and hands each caller, once it has said who it is, to ``handle``.
+
+    ``reject`` is told of callers that never did.
+    """
+
+    addresses: Sequence[HostPort]
+    options: TransportOptions
+    transport: Transport
+    handle: Handle
+    reject: Callable[[HostPort, str], None]
+    log: structlog.typing.FilteringBoundLogger
+    _silent: dict[Stream, trio.CancelScope] = attrs.field(factory=dict, init=False)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Accept until cancelled; started once bound. Raises ``ListenError`` after too many tries."""
+        listeners = await self._bind()
+        try:
+            async with trio.open_nursery() as nursery:
+                for listener in listeners:
+                    nursery.start_soon(self._accept_all, listener, nursery)
+                task_status.started()
+        finally:
+            for listener in listeners:
+                await trio.aclose_forcefully(listener)
+
+    async def _bind(self) -> Sequence[Listener[Stream]]:
+        tries = 0
+        where = ", ".join(str(address) for address in self.addresses)
+        while True:
+            try:
+                return await self.transport.listen(self.addresses)
+            except socket.gaierror as error:
+                # a pod's own name may come to resolve later: not a try (ZOOKEEPER-3320)
+                self.log.warning("listen.unresolved", address=where, reason=error.strerror)
+            except OSError as error:
+                tries += 1
+                reason = error.strerror or str(error)
+                if self.options.bind_retries and tries >= self.options.bind_retries:
+                    raise ListenError(
+                        f"can't listen on the election address {where}: {reason} ({tries} tries); "
+                        "is another server running here? Stop it, or change the server line"
+                    ) from error
+                self.log.warning("listen.retry", address=where, reason=reason, tries=tries)
+            await trio.sleep(_BIND_RETRY_S)
+
+    async def _accept_all(self, listener: Listener[Stream], nursery: trio.Nursery) -> None:
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                # out of file descriptors, or a caller that was gone at once: neither may end the listener
+                self.reject(HostPort("accept", 0), error.strerror or str(error))
+                await trio.sleep(_ACCEPT_RETRY_S)
+                continue
+            nursery.start_soon(self._receive, stream)
+
+    async def _receive(self, stream: Stream) -> None:
+        """Read who calls, in its own time but not for ever, and hand it on."""
+        address = remote_address(stream)
+        async with stream:
+            try:
+                hello = await self._read_hello(stream)
+            except PeerError as error:
+                self.reject(address, str(error))
+            else:
+                await self.handle(stream, hello, address)
+
+    async def _read_hello(self, stream: Stream) -> Hello:
+        if len(self._silent) >= MAX_HANDSHAKES:
+            next(iter(self._silent.values())).cancel()
+        with trio.CancelScope(deadline=trio.current_time() + self.options.handshake_timeout_s) as scope:
+            self._silent[stream] = scope
+            try:
+                return await read_hello(stream)
+            finally:
+                del self._silent[stream]
+        raise ConnectionLostError("no handshake in time")

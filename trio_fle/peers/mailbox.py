@@ -1,0 +1,99 @@
+"""Queues between tasks. Each is bounded, and says what happens at the bound; whoever puts never waits."""
+
+import math
+from collections import deque
+from typing import Generic, TypeVar
+
+import attrs
+import trio
+
+T = TypeVar("T")
+
+
+@attrs.define(eq=False)
+class Outbox:
+    """What one peer is to be told: at most one unsent frame, since only the newest vote is worth sending.
+
+    It outlives connections. ``last`` is the frame sent last, repeated at the start of the next connection
+    where nothing newer waits: whether it arrived, nobody knows (ZOOKEEPER-481).
+    """
+
+    last: bytes | None = attrs.field(default=None, init=False)
+    replaced: int = attrs.field(default=0, init=False)
+    """How many frames were never sent, since a newer one took their place."""
+    _send: trio.MemorySendChannel[bytes] = attrs.field(init=False)
+    _receive: trio.MemoryReceiveChannel[bytes] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[bytes](1)
+
+    def put(self, frame: bytes) -> bool:
+        """Queue ``frame``; False where an unsent one had to go for it."""
+        try:
+            self._send.send_nowait(frame)
+        except trio.WouldBlock:
+            self._receive.receive_nowait()  # no checkpoint since WouldBlock, so one is there
+            self._send.send_nowait(frame)
+            self.replaced += 1
+            return False
+        return True
+
+    def first(self) -> bytes | None:
+        """Return what a new connection starts with: the last frame again, unless a newer one waits."""
+        return None if self._receive.statistics().current_buffer_used else self.last
+
+    def repeat(self) -> None:
+        """Queue the last frame again, unless a newer one waits: a probe that tells the peer nothing new."""
+        if (frame := self.first()) is not None:
+            self.put(frame)
+
+    async def get(self) -> bytes:
+        """Wait for the next frame; it counts as sent from here on."""
+        self.last = await self._receive.receive()
+        return self.last
+
+
+@attrs.define(eq=False)
+class Inbox(Generic[T]):
+    """What all peers told, in order of arrival, with a bound for each of them.
+
+    A peer that talks too much loses its own oldest items: it can neither take memory without bound nor
+    push out what others said (decision 2 of the design).
+    """
+
+    capacity_per_peer: int = attrs.field(validator=attrs.validators.ge(1))
+    _queues: dict[int, deque[T]] = attrs.field(factory=dict, init=False)
+    _send: trio.MemorySendChannel[int] = attrs.field(init=False)
+    _receive: trio.MemoryReceiveChannel[int] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # holds one turn for each queued item, so it is as bounded as they are
+        self._send, self._receive = trio.open_memory_channel[int](math.inf)
+
+    def put(self, peer: int, item: T) -> bool:
+        """Queue ``item`` of ``peer``; False where this peer's oldest one had to go for it."""
+        queue = self._queues.setdefault(peer, deque())
+        queue.append(item)
+        if len(queue) > self.capacity_per_peer:
+            queue.popleft()
+            return False
+        self._send.send_nowait(peer)
+        return True
+
+    async def get(self) -> T:
+        """Wait for the next item, whoever sent it."""
+        return self._take(await self._receive.receive())
+
+    def get_nowait(self) -> T | None:
+        """Return the next item, or None where nothing waits."""
+        try:
+            return self._take(self._receive.receive_nowait())
+        except trio.WouldBlock:
+            return None
+
+    def _take(self, peer: int) -> T:
+        queue = self._queues[peer]
+        item = queue.popleft()
+        if not queue:
+            del self._queues[peer]
+        return item

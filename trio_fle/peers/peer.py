@@ -1,0 +1,63 @@
+"""What is known of one other server, whether connected or not."""
+
+from typing import Final
+
+import attrs
+import trio
+
+from trio_fle.ensemble import HostPort
+from trio_fle.peers.connection import Connection
+from trio_fle.peers.mailbox import Outbox
+from trio_fle.peers.quiet import Backoff
+
+REDIAL_FIRST_S: Final = 0.1
+REDIAL_MAX_S: Final = 5.0
+STABLE_S: Final = 1.0
+"""A connection that lived so long was a good one: when it breaks, the peer is dialled at once."""
+
+
+@attrs.define(eq=False)
+class Peer:
+    """One other server: what it is to be told, and the connection that tells it."""
+
+    sid: int
+    claimed: tuple[HostPort, ...] = ()
+    """Where it says it can be dialled; used only for a server that no configuration names."""
+    outbox: Outbox = attrs.field(factory=Outbox, init=False)
+    connection: Connection | None = attrs.field(default=None, init=False)
+    dialling: bool = attrs.field(default=False, init=False)
+    backoff: Backoff = attrs.field(factory=lambda: Backoff(REDIAL_FIRST_S, REDIAL_MAX_S), init=False)
+    unreachable: bool = attrs.field(default=False, init=False)
+    """Whether the last dial failed: then the next failure is no news."""
+    _connected_at: float = attrs.field(default=0.0, init=False)
+    _nudge: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+    async def promote(self, connection: Connection) -> None:
+        """Make ``connection`` the only one; the one before it has fully ended when this returns."""
+        while (before := self.connection) is not None and before is not connection:
+            before.close("replaced by a newer connection")
+            await before.ended.wait()
+        if before is None:
+            self.connection, self._connected_at = connection, trio.current_time()
+            connection.promoted.set()
+            self.nudge()
+
+    def release(self, connection: Connection) -> None:
+        """Note that ``connection`` has ended."""
+        if self.connection is not connection:
+            return
+        self.connection = None
+        if trio.current_time() - self._connected_at >= STABLE_S:
+            self.backoff.reset()
+        if self._nudge.is_set():  # told of this connection; whoever waits from now on waits for the next
+            self._nudge = trio.Event()
+
+    def nudge(self) -> None:
+        """End the wait before the next dial: the peer was heard of."""
+        self._nudge.set()
+
+    async def wait_nudged(self, seconds: float) -> None:
+        """Wait until the peer was heard of, or ``seconds`` have passed."""
+        with trio.move_on_after(seconds):
+            await self._nudge.wait()
+        self._nudge = trio.Event()

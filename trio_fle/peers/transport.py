@@ -1,0 +1,145 @@
+"""Reaching other servers: names looked up afresh at every dial, sockets tuned to notice a dead peer."""
+
+import socket
+from collections.abc import Sequence
+from typing import Protocol
+
+import attrs
+import trio
+from trio.abc import Listener, Stream
+
+from trio_fle.config import TransportOptions
+from trio_fle.ensemble import HostPort, is_wildcard
+from trio_fle.errors import ConnectionLostError
+
+_MAX_LOOKUPS = 16
+
+
+class Transport(Protocol):
+    """How streams come into being: TCP in a member, memory in tests and simulations."""
+
+    async def dial(self, addresses: Sequence[HostPort]) -> Stream:
+        """Connect to the first of ``addresses`` that answers; ``ConnectionLostError`` where none does."""
+
+    async def listen(self, addresses: Sequence[HostPort]) -> Sequence[Listener[Stream]]:
+        """Listen on all of ``addresses``; ``OSError`` where one can't be had."""
+
+    async def numeric(self, address: HostPort) -> HostPort:
+        """Return ``address`` with its host resolved, or as it is where that is impossible now."""
+
+
+def remote_address(stream: Stream) -> HostPort:
+    """Say where the other end of ``stream`` is."""
+    if isinstance(stream, trio.SocketStream):
+        try:
+            host, port = stream.socket.getpeername()[:2]
+        except OSError:
+            return HostPort("disconnected", 0)
+        return HostPort(host.removeprefix("::ffff:"), port)
+    return HostPort("memory", 0)
+
+
+@attrs.frozen
+class TcpTransport:
+    """TCP, with a limiter of its own for name look-ups: a resolver that hangs must not hold up fsyncs."""
+
+    options: TransportOptions
+    _lookups: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(_MAX_LOOKUPS))
+
+    async def dial(self, addresses: Sequence[HostPort]) -> Stream:
+        """Try all addresses at once and keep the first connection.
+
+        An ICMP or echo probe beforehand, as ZooKeeper has it, would only refuse peers that can be reached.
+        """
+        failures: list[str] = []
+        winners: list[trio.SocketStream] = []
+
+        async def attempt(address: HostPort, scope: trio.CancelScope) -> None:
+            try:
+                stream = await self._connect(address)
+            except OSError as error:
+                failures.append(f"{address}: {error.strerror or error}")
+                return
+            winners.append(stream)
+            scope.cancel()
+
+        try:
+            async with trio.open_nursery() as nursery:
+                for address in addresses:
+                    nursery.start_soon(attempt, address, nursery.cancel_scope)
+            if not winners:
+                raise ConnectionLostError("; ".join(failures) or "no address is known")
+            self.tune(winners[0])
+            return winners.pop(0)
+        finally:
+            for late in winners:
+                late.socket.close()
+
+    async def _connect(self, address: HostPort) -> trio.SocketStream:
+        error: OSError = OSError("the name has no address")
+        for ip in await self._resolve(address.host):
+            try:
+                stream = await trio.open_tcp_stream(ip, address.port)
+            except OSError as failure:
+                # trio's own error only counts the attempts; the cause says what happened
+                error = failure.__cause__ if isinstance(failure.__cause__, OSError) else failure
+                continue
+            if stream.socket.getsockname() == stream.socket.getpeername():
+                # a dial to a free port of this host may, by chance, be its own answer
+                await trio.aclose_forcefully(stream)
+                error = ConnectionRefusedError("nobody listens")
+                continue
+            return stream
+        raise error
+
+    async def _resolve(self, host: str) -> list[str]:
+        def look_up() -> list[str]:
+            try:
+                found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            except UnicodeError as error:
+                raise OSError(f"{host!r} is no host name") from error
+            return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+        return await trio.to_thread.run_sync(look_up, limiter=self._lookups, abandon_on_cancel=True)
+
+    async def listen(self, addresses: Sequence[HostPort]) -> Sequence[Listener[Stream]]:
+        """Bind own addresses; a wildcard, or ``quorumListenOnAllIPs``, stands for every interface."""
+        listeners: list[trio.SocketListener] = []
+        hosts = [
+            (
+                None if self.options.listen_on_all_ips or is_wildcard(address.host) else address.host,
+                address.port,
+            )
+            for address in addresses
+        ]
+        try:
+            for host, port in dict.fromkeys(hosts):
+                if host is None:
+                    listeners += await trio.open_tcp_listeners(port)
+                    continue
+                ip = (await self._resolve(host))[0]
+                listeners += await trio.open_tcp_listeners(port, host=ip)
+        except BaseException:
+            for listener in listeners:
+                listener.socket.close()
+            raise
+        return listeners
+
+    async def numeric(self, address: HostPort) -> HostPort:
+        """Return ``address`` with its host resolved, or as it is where that is impossible now."""
+        try:
+            return HostPort((await self._resolve(address.host))[0], address.port)
+        except (OSError, IndexError):
+            return address
+
+    def tune(self, stream: Stream) -> None:
+        """Have the kernel notice a peer whose host went away: nothing else does on an idle connection."""
+        if not isinstance(stream, trio.SocketStream) or not self.options.keep_alive:
+            return
+        seconds = max(1, round(self.options.user_timeout_s / 4))
+        wanted = {"TCP_KEEPIDLE": seconds, "TCP_KEEPINTVL": seconds, "TCP_KEEPCNT": 3}
+        wanted["TCP_USER_TIMEOUT"] = max(1, round(self.options.user_timeout_s * 1000))
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in wanted.items():
+            if hasattr(socket, name):
+                stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

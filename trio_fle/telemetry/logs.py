@@ -1,0 +1,78 @@
+"""The log: structlog bound loggers that write one JSON object a line, or lines for people.
+
+Event names are constants, facts are fields: the table of them is in README.md. Nothing is configured
+globally, so several members of one process each have a logger of their own.
+"""
+
+import json
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+import structlog
+from structlog.typing import FilteringBoundLogger, WrappedLogger
+
+from trio_fle.telemetry.writer import LogWriter
+
+MAX_TEXT: Final = 4096
+"""Longest text field; the rest is cut off."""
+
+LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+_UNSIGNED: Final = 2**64 - 1
+
+EventDict = MutableMapping[str, Any]
+
+
+def build_logger(
+    myid: int, writer: LogWriter, log_format: str = "auto", level: str = "info"
+) -> FilteringBoundLogger:
+    """Return a logger with ``myid`` bound. ``log_format``: json, console, or auto (console on a terminal)."""
+    console = log_format == "console" or (log_format == "auto" and writer.file.isatty())
+    render = structlog.dev.ConsoleRenderer(colors=writer.file.isatty()) if console else _render_json
+    logger = structlog.wrap_logger(
+        _Lines(writer),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            _stamp,
+            _shape,
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        myid=myid,
+    )
+    return cast(FilteringBoundLogger, logger.bind())
+
+
+class _Lines:
+    """The end of the chain: one rendered line, whatever its level."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        self._writer = writer
+
+    def msg(self, line: str) -> None:
+        self._writer.write(line)
+
+    debug = info = warning = error = critical = msg
+
+
+def _stamp(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    event["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return event
+
+
+def _shape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Put the common fields first, numbers that need not fit a double into hex, and bound every text."""
+    shaped: EventDict = {name: event.pop(name) for name in ("timestamp", "level", "event", "myid")}
+    for name, value in event.items():
+        if name == "zxid" and isinstance(value, int):
+            value = hex(value & _UNSIGNED)
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            value = value[:MAX_TEXT] + "..."
+        shaped[name] = value
+    return shaped
+
+
+def _render_json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
+    return json.dumps(event, default=str, ensure_ascii=False)

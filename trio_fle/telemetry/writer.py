@@ -1,0 +1,67 @@
+"""Lines to a file or pipe that may be slow, stuck or closed, from an event loop that must not wait."""
+
+from collections import deque
+from typing import Final, TextIO
+
+import attrs
+import trio
+
+CAPACITY: Final = 10_000
+"""Lines that wait at most; beyond it the oldest go, and are counted."""
+
+_BATCH: Final = 256
+_FLUSH_WITHIN_S: Final = 1.0
+
+
+@attrs.define(eq=False)
+class LogWriter:
+    """Writes lines: in a thread while ``run`` is active, at once otherwise.
+
+    A reader that goes away costs the lines, never the member: ``dropped`` counts them.
+    """
+
+    file: TextIO
+    capacity: int = CAPACITY
+    dropped: int = attrs.field(default=0, init=False)
+    _waiting: deque[str] = attrs.field(factory=deque, init=False)
+    _wake: trio.Event | None = attrs.field(default=None, init=False)
+
+    def write(self, line: str) -> None:
+        """Take one line, without its newline; never waits while ``run`` is active."""
+        if self._wake is None:
+            self._write(line + "\n")
+            return
+        self._waiting.append(line)
+        if len(self._waiting) > self.capacity:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._wake.set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Write what comes until cancelled, and then what is left, for a second at most."""
+        limiter = trio.CapacityLimiter(1)
+        self._wake = trio.Event()
+        task_status.started()
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake = trio.Event()
+                await self._drain(limiter)
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _FLUSH_WITHIN_S):
+                await self._drain(limiter)
+            self._wake = None
+
+    async def _drain(self, limiter: trio.CapacityLimiter) -> None:
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            text = "\n".join(batch) + "\n"
+            # abandoned, the thread only finishes, or keeps waiting for, the one write it is in
+            await trio.to_thread.run_sync(self._write, text, limiter=limiter, abandon_on_cancel=True)
+
+    def _write(self, text: str) -> None:
+        try:
+            self.file.write(text)
+            self.file.flush()
+        except (OSError, ValueError):  # the reader has gone, or the file was closed
+            self.dropped += text.count("\n")

@@ -1,0 +1,20 @@
+"""Bytes of the election port to values and back; every length is bounded before it is believed."""
+
+from trio_fle.wire.frames import MAX_FRAME_BYTES, FrameBuffer, encode_frame
+from trio_fle.wire.hello import Hello, Protocol, decode_hello, encode_hello, hello_size
+from trio_fle.wire.notification import Layout, Notification, decode_notification, encode_notification
+
+__all__ = [
+    "MAX_FRAME_BYTES",
+    "FrameBuffer",
+    "Hello",
+    "Layout",
+    "Notification",
+    "Protocol",
+    "decode_hello",
+    "decode_notification",
+    "encode_frame",
+    "encode_hello",
+    "encode_notification",
+    "hello_size",
+]
