@@ -137,7 +137,7 @@ async def open_ensemble(directory: Path, size: int, on_event: OnEvent) -> AsyncI
 
 
 def _write_configs(directory: Path, size: int) -> dict[int, Path]:
-    ports = _free_ports(2 * size)
+    ports = free_ports(2 * size)
     servers = "".join(
         f"server.{sid}=127.0.0.1:{ports[2 * sid - 2]}:{ports[2 * sid - 1]}\n" for sid in range(1, size + 1)
     )
@@ -151,7 +151,7 @@ def _write_configs(directory: Path, size: int) -> dict[int, Path]:
     return configs
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ask the kernel for ports that are free now, all at the same time so that they differ."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:
