@@ -24,7 +24,13 @@ def write_config(directory: Path, scenario: dict[str, Any], ports: dict[int, tup
         f"server.{sid}=127.0.0.1:{ports[int(sid)][0]}:{ports[int(sid)][1]}:{role}"
         for sid, role in scenario["servers"].items()
     ]
-    lines = [f"dataDir={directory}", "tickTime=2000", "initLimit=10", "syncLimit=5", "fle.earlyFinalize=false"]
+    lines = [
+        f"dataDir={directory}",
+        "tickTime=2000",
+        "initLimit=10",
+        "syncLimit=5",
+        "fle.earlyFinalize=false",
+    ]
     if scenario["role"]:
         lines.append(f"peerType={scenario['role']}")
     (directory / "version-2").mkdir(parents=True)
@@ -43,7 +49,9 @@ async def play(scenario: dict[str, Any], directory: Path) -> tuple[dict[str, Any
     numbers = free_ports(2 * len(scenario["servers"]))
     ports = {int(sid): (numbers.pop(), numbers.pop()) for sid in scenario["servers"]}
     config = write_config(directory, scenario, ports)
-    voters = [int(sid) for sid, role in scenario["servers"].items() if role == "participant" and int(sid) != me]
+    voters = [
+        int(sid) for sid, role in scenario["servers"].items() if role == "participant" and int(sid) != me
+    ]
     stand_ins = {sid: StandIn(sid, ports[sid][1], ports[sid][0], me, ports[me][1]) for sid in voters}
     command = [sys.executable, "-m", "trio_fle", "run", str(config), "--log-level", "error"]
     async with trio.open_nursery() as nursery:

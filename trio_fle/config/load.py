@@ -33,13 +33,7 @@ def load_config(
     ``dataDir``. Nothing is created or written. Raises ``ConfigError``: one line that names file, line
     and key, and says what to do.
     """
-    settings = Settings.read(Path(path))
-    for key, value in (overrides or {}).items():
-        settings.override(key, value, "--set")
-    if data_dir is not None:
-        settings.override("dataDir", data_dir, "--data-dir")
-    _refuse_unsupported(settings)
-    _warn_unknown(settings)
+    settings = _read_settings(Path(path), overrides or {}, data_dir)
     data = Path(settings.required("dataDir", "/var/lib/zookeeper"))
     ensemble = _load_ensemble(settings)
     sid = read_myid(data) if myid is None else myid
@@ -68,6 +62,18 @@ def load_config(
         settings=settings.items(),
         warnings=tuple(settings.warnings),
     )
+
+
+def _read_settings(path: Path, overrides: Mapping[str, str], data_dir: str | None) -> Settings:
+    """Read the file, and put above it what the command line says."""
+    settings = Settings.read(path)
+    for key, value in overrides.items():
+        settings.override(key, value, "--set")
+    if data_dir is not None:
+        settings.override("dataDir", data_dir, "--data-dir")
+    _refuse_unsupported(settings)
+    _warn_unknown(settings)
+    return settings
 
 
 def _refuse_unsupported(settings: Settings) -> None:
