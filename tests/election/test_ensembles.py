@@ -1,0 +1,193 @@
+"""Whole ensembles of cores over an instant network: everybody settles, on one leader."""
+
+import attrs
+import pytest
+from core_driver import Driver, ensemble_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trio_fle.election.events import Heard, Send
+from trio_fle.ensemble import Ensemble
+from trio_fle.vote import PeerState, Vote
+from trio_fle.wire import Notification
+
+
+@attrs.define
+class Network:
+    """Cores that hear each other after a delay; the dead hear and say nothing."""
+
+    ensemble: Ensemble
+    delay_s: float = 0.001
+    cores: dict[int, Driver] = attrs.field(factory=dict, init=False)
+    _flying: list[tuple[float, int, int, Notification]] = attrs.field(factory=list, init=False)
+    _taken: dict[int, int] = attrs.field(factory=dict, init=False)
+    now: float = 0.0
+
+    def start(self, sid: int, zxid: int = 0, epoch: int = 0) -> None:
+        self._taken[sid] = 0
+        self.cores[sid] = Driver(sid, self.ensemble, zxid=zxid, epoch=epoch, now=self.now)
+        self.look(sid)
+
+    def look(self, sid: int) -> None:
+        self.cores[sid].look()
+        self._collect(sid)
+
+    def kill(self, sid: int) -> None:
+        del self.cores[sid]
+
+    def _collect(self, sid: int) -> None:
+        core = self.cores[sid]
+        for at, effect in core.effects[self._taken[sid] :]:
+            if isinstance(effect, Send):
+                self._flying.append((at + self.delay_s, sid, effect.to, effect.notification))
+        self._taken[sid] = len(core.effects)
+
+    def run(self, seconds: float) -> None:
+        """Deliver and wake in order of time."""
+        end = self.now + seconds
+        while True:
+            arrival = min((flight[0] for flight in self._flying), default=end)
+            wake = min((core.wake_at for core in self.cores.values()), default=end)
+            now = min(arrival, wake)
+            if now >= end:
+                break
+            for core in self.cores.values():
+                core.wait(now - core.now)
+            arrived = [flight for flight in self._flying if flight[0] <= now]
+            self._flying = [flight for flight in self._flying if flight[0] > now]
+            for _, sender, to, notification in arrived:
+                if to in self.cores and sender in self.cores:
+                    self.cores[to].step(Heard(sender, notification))
+            for sid in self.cores:
+                self._collect(sid)
+        self.now = end
+        for core in self.cores.values():
+            core.wait(end - core.now)
+
+    def leader(self) -> int:
+        """The one leader that all the living agree on."""
+        leaders = {core.fle.current_vote.leader for core in self.cores.values() if core.fle.current_vote}
+        states = {sid: core.fle.state for sid, core in self.cores.items()}
+        assert len(leaders) == 1, states
+        (leader,) = leaders
+        for sid, state in states.items():
+            assert state is (PeerState.LEADING if sid == leader else PeerState.FOLLOWING), states
+        return leader
+
+
+def ensemble_up(size: int) -> Network:
+    network = Network(ensemble_of(size))
+    for sid in network.ensemble.servers:
+        network.start(sid)
+    return network
+
+
+@pytest.mark.parametrize("kills", [0, 1, 2, 3])
+def test_seven_elect_again_each_time_the_leader_is_killed(kills: int) -> None:
+    """FLETest: single, double, triple election."""
+    network = ensemble_up(7)
+    network.run(2)
+    assert network.leader() == 7
+    for _ in range(kills):
+        dead = network.leader()
+        network.kill(dead)
+        for sid in list(network.cores):
+            network.look(sid)
+        network.run(2)
+        assert network.leader() == dead - 1
+
+
+def test_a_late_joiner_follows() -> None:
+    """FLETest.testJoin."""
+    network = Network(ensemble_of(3))
+    network.start(1)
+    network.start(2)
+    network.run(2)
+    assert network.leader() == 2
+    network.start(3, zxid=7, epoch=7)
+    network.run(1)
+    assert network.leader() == 2
+
+
+@pytest.mark.parametrize("restarted", [1, 3, 5])
+def test_who_restarts_within_an_election_ends_on_the_same_leader(restarted: int) -> None:
+    """FLERestartTest."""
+    network = ensemble_up(5)
+    network.run(0.1)
+    network.kill(restarted)
+    network.run(0.05)
+    network.start(restarted)
+    network.run(3)
+    network.leader()
+
+
+def test_a_restart_after_the_election_rejoins_at_once() -> None:
+    network = ensemble_up(3)
+    network.run(1)
+    network.kill(1)
+    network.run(1)
+    network.start(1)
+    network.run(0.05)
+    assert network.leader() == 3
+
+
+def test_the_newest_history_wins_over_the_highest_id() -> None:
+    network = Network(ensemble_of(3))
+    for sid, (zxid, epoch) in {1: (5, 2), 2: (9, 1), 3: (3, 2)}.items():
+        network.start(sid, zxid, epoch)
+    network.run(1)
+    assert network.leader() == 1
+
+
+def test_observers_find_the_leader() -> None:
+    roles = {1: "participant", 2: "participant", 3: "participant", 4: "observer", 5: "observer"}
+    network = Network(ensemble_of(roles))
+    for sid in roles:
+        network.start(sid)
+    network.run(2)
+    for sid in (4, 5):
+        core = network.cores[sid]
+        assert core.fle.state is PeerState.OBSERVING
+        assert core.fle.current_vote is not None
+        assert core.fle.current_vote.leader == 3
+
+
+def test_who_waited_two_minutes_without_a_quorum_joins_within_a_second_of_it() -> None:
+    roles = {1: "participant", 2: "participant", 3: "participant", 4: "observer"}
+    network = Network(ensemble_of(roles))
+    network.start(1)
+    network.start(4)
+    network.run(120)
+    network.start(2)
+    network.run(0.3)
+    assert network.cores[1].fle.state is PeerState.FOLLOWING, "the quorum is back"
+    network.run(1)
+    assert network.cores[4].fle.state is PeerState.OBSERVING
+
+
+LONGS = st.one_of(st.integers(-3, 9), st.sampled_from([-(2**63), 2**63 - 1, 1 << 32, (1 << 32) + 7]))
+MESSAGES = st.builds(
+    Notification,
+    st.one_of(st.none(), st.sampled_from(PeerState)),
+    st.builds(Vote, LONGS, LONGS, LONGS),
+    LONGS,
+    st.integers(-1, 3),
+)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 6), MESSAGES, st.floats(0, 0.3)), max_size=30),
+    st.sampled_from([1, 3, 5]),
+)
+def test_whatever_is_heard_leads_to_a_state_or_to_looking_on(
+    story: list[tuple[int, Notification, float]], me: int
+) -> None:
+    driver = Driver(me, ensemble_of(5)).look()
+    for sender, message, pause in story:
+        if sender != me:
+            driver.hear(sender, message)
+        driver.wait(pause)
+    decided = driver.decided()
+    if decided is not None:
+        assert decided.vote.leader in driver.ensemble.voters
+        assert (decided.state is PeerState.LEADING) is (decided.vote.leader == me)
