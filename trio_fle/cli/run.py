@@ -1,9 +1,12 @@
 """``trio-fle run``: the long-running member."""
 
+import math
+import os
 import signal
 import socket
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 import click
 import structlog
@@ -16,6 +19,8 @@ from trio_fle.member import run_member
 from trio_fle.peers import TcpTransport
 from trio_fle.storage import StoredVote, load_stored_vote
 from trio_fle.telemetry import LogWriter, build_logger
+
+ECHO_S: Final = 1.0
 
 
 @click.command(epilog="Example: trio-fle run zoo.cfg --set tickTime=500 --log-level debug")
@@ -75,7 +80,7 @@ async def _serve(config: MemberConfig, writer: LogWriter, log: structlog.typing.
         log.warning("config.warning", reason=warning)
     stopped: list[MemberStoppedError] = []
 
-    async def member(scope: trio.CancelScope) -> None:
+    async def member() -> None:
         reason = "signal"
         try:
             await run_member(config, TcpTransport(config.transport), load_vote, log)
@@ -84,27 +89,34 @@ async def _serve(config: MemberConfig, writer: LogWriter, log: structlog.typing.
             reason = str(error)
         finally:
             log.info("member.stopped", reason=reason)
-            scope.cancel()
 
     async def load_vote() -> StoredVote:
         return await trio.to_thread.run_sync(load_stored_vote, config.data_dir, config.data_log_dir)
 
     async with trio.open_nursery() as service:
         await service.start(writer.run)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(_stop_on_signal, nursery.cancel_scope)
-            nursery.start_soon(member, nursery.cancel_scope)
+        stop = trio.CancelScope()
+        await service.start(_stop_on_signal, stop)
+        with stop:
+            await member()
         service.cancel_scope.cancel()
     if stopped:
         raise stopped[0]
 
 
 async def _stop_on_signal(
-    scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    stop: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Cancel ``scope`` at the first SIGTERM or SIGINT; a second one ends the process as if unhandled."""
+    """Cancel ``stop`` at the first SIGTERM or SIGINT; one that comes later ends the process at once.
+
+    Some senders signal a process and its group, so that it gets two for one: the echo is not counted.
+    """
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         task_status.started()
+        first_at = math.inf
         async for number in signals:
-            signal.signal(number, signal.SIG_DFL)
-            scope.cancel()
+            if trio.current_time() > first_at + ECHO_S:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+            first_at = min(first_at, trio.current_time())
+            stop.cancel()

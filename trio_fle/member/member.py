@@ -107,7 +107,7 @@ class Member:
                 "member.started",
                 version=version("trio-fle"),
                 config=str(self.config.path),
-                servers=[str(server) for server in ensemble.servers.values()],
+                servers=[f"server.{sid}={server}" for sid, server in sorted(ensemble.servers.items())],
                 zxid=self.stored.zxid,
                 epoch=self.stored.epoch,
             )

@@ -1,5 +1,6 @@
 """Reaching other servers: names looked up afresh at every dial, sockets tuned to notice a dead peer."""
 
+import os
 import socket
 from collections.abc import Sequence
 from typing import Protocol
@@ -39,6 +40,20 @@ def remote_address(stream: Stream) -> HostPort:
     return HostPort("memory", 0)
 
 
+def _cause(failure: OSError) -> OSError:
+    """Return what the kernel said; trio's own error only tells that all attempts failed."""
+    cause: BaseException | None = failure.__cause__
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return cause if isinstance(cause, OSError) else failure
+
+
+def _said(error: OSError) -> str:
+    """Return the plain words for an error, without the address that trio adds to them."""
+    known = error.errno is not None and error.errno > 0
+    return os.strerror(error.errno) if known else error.strerror or str(error)
+
+
 @attrs.frozen
 class TcpTransport:
     """TCP, with a limiter of its own for name look-ups: a resolver that hangs must not hold up fsyncs."""
@@ -58,7 +73,7 @@ class TcpTransport:
             try:
                 stream = await self._connect(address)
             except OSError as error:
-                failures.append(f"{address}: {error.strerror or error}")
+                failures.append(f"{address}: {_said(error)}")
                 return
             winners.append(stream)
             scope.cancel()
@@ -81,8 +96,7 @@ class TcpTransport:
             try:
                 stream = await trio.open_tcp_stream(ip, address.port)
             except OSError as failure:
-                # trio's own error only counts the attempts; the cause says what happened
-                error = failure.__cause__ if isinstance(failure.__cause__, OSError) else failure
+                error = _cause(failure)
                 continue
             if stream.socket.getsockname() == stream.socket.getpeername():
                 # a dial to a free port of this host may, by chance, be its own answer

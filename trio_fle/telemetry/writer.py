@@ -1,6 +1,7 @@
 """Lines to a file or pipe that may be slow, stuck or closed, from an event loop that must not wait."""
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Final, TextIO
 
 import attrs
@@ -53,11 +54,20 @@ class LogWriter:
             self._wake = None
 
     async def _drain(self, limiter: trio.CapacityLimiter) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-            text = "\n".join(batch) + "\n"
-            # abandoned, the thread only finishes, or keeps waiting for, the one write it is in
-            await trio.to_thread.run_sync(self._write, text, limiter=limiter, abandon_on_cancel=True)
+        # abandoned, the thread still writes what waits, or stays stuck in the one write it is in
+        await trio.to_thread.run_sync(self._write_all, limiter=limiter, abandon_on_cancel=True)
+
+    def _write_all(self) -> None:
+        """Write until nothing waits. Lines are taken in the thread, so that no cancellation loses one."""
+        while batch := list(self._take(_BATCH)):
+            self._write("\n".join(batch) + "\n")
+
+    def _take(self, most: int) -> Iterator[str]:
+        for _ in range(most):
+            try:
+                yield self._waiting.popleft()
+            except IndexError:
+                return
 
     def _write(self, text: str) -> None:
         try:
