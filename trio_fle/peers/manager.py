@@ -245,6 +245,7 @@ class ConnectionManager:
             await peer.promote(connection)
             self._tell_change()
 
+        peer.served += 1
         try:
             async with trio.open_nursery() as nursery:
                 if peer.connection is None:
@@ -257,6 +258,7 @@ class ConnectionManager:
                 nursery.cancel_scope.cancel()
         finally:
             peer.release(connection)
+            peer.served -= 1
             self._forget(peer)
             self._tell_change()
 
@@ -289,7 +291,7 @@ class ConnectionManager:
 
     def _forget(self, peer: Peer) -> None:
         """Keep nothing of a server that no configuration names, once it has gone."""
-        if peer.sid not in self._configured and peer.connection is None and not peer.dialling:
+        if peer.sid not in self._configured and not peer.served and not peer.dialling:
             self._peers.pop(peer.sid, None)
 
     def _tell_change(self) -> None:

@@ -25,6 +25,8 @@ class Peer:
     """Where it says it can be dialled; used only for a server that no configuration names."""
     outbox: Outbox = attrs.field(factory=Outbox, init=False)
     connection: Connection | None = attrs.field(default=None, init=False)
+    served: int = attrs.field(default=0, init=False)
+    """Streams to it that are open: the connection, and those that wait to replace it."""
     dialling: bool = attrs.field(default=False, init=False)
     backoff: Backoff = attrs.field(factory=lambda: Backoff(REDIAL_FIRST_S, REDIAL_MAX_S), init=False)
     unreachable: bool = attrs.field(default=False, init=False)

@@ -50,8 +50,9 @@ def _cause(failure: OSError) -> OSError:
 
 def _said(error: OSError) -> str:
     """Return the plain words for an error, without the address that trio adds to them."""
-    known = error.errno is not None and error.errno > 0
-    return os.strerror(error.errno) if known else error.strerror or str(error)
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 @attrs.frozen

@@ -13,6 +13,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger, WrappedLogger
 
 from trio_fle.telemetry.writer import LogWriter
+from trio_fle.vote import MIN_LONG
 
 MAX_TEXT: Final = 4096
 """Longest text field; the rest is cut off."""
@@ -68,6 +69,8 @@ def _shape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     for name, value in event.items():
         if name == "zxid" and isinstance(value, int):
             value = hex(value & _UNSIGNED)
+        if name in ("leader", "epoch") and value == MIN_LONG:
+            value = None  # what those say who do not vote: no value
         if isinstance(value, str) and len(value) > MAX_TEXT:
             value = value[:MAX_TEXT] + "..."
         shaped[name] = value
