@@ -3,7 +3,7 @@
 import pytest
 from core_driver import Driver, claim, ensemble_of, looking
 
-from trio_fle.election.events import Settled, VoterLooking
+from trio_fle.election.events import Greet, Settled, VoterLooking
 from trio_fle.election.options import ElectionOptions
 from trio_fle.vote import MIN_LONG, PeerState, Vote
 from trio_fle.wire import Notification
@@ -172,3 +172,22 @@ def test_who_asked_during_an_election_is_told_its_end(options: ElectionOptions) 
     driver.wait(0.3)
     told = driver.last_sent(77)
     assert (told.state, told.vote.leader) == (PeerState.FOLLOWING, 3)
+
+
+def test_claims_within_the_finalize_wait_are_believed() -> None:
+    """A restarted voter agreed with stale LOOKING votes; the settled servers then tell it better."""
+    driver = voter(1, 3, EARLY)
+    driver.hear(3, looking(3, 2))
+    driver.hear(3, claim("FOLLOWING", 2, 2))
+    driver.hear(2, claim("LEADING", 2, 2))
+    decided = driver.decided()
+    assert decided is not None
+    assert (decided.vote.leader, decided.settled) == (2, Settled.JOINED)
+
+
+def test_once_settled_whoever_connects_is_told_the_leader_and_no_stale_vote(options: ElectionOptions) -> None:
+    driver = voter(1, 3, options)
+    driver.hear(3, looking(3))
+    driver.wait(0.3)
+    (greeting,) = (effect.notification for _, effect in driver.effects if isinstance(effect, Greet))
+    assert (greeting.state, greeting.vote.leader) == (PeerState.FOLLOWING, 3)

@@ -110,8 +110,10 @@ def test_addresses_in_a_list_are_read_where_they_are_allowed() -> None:
         ("version=8000000000000000", 'version "8000000000000000" is not a signed 64-bit hexadecimal number'),
         (
             "server.1=h",
-            'server.1: "h" is not of the form host:quorumPort:electionPort[:participant|observer]'
-            "[;[clientHost:]clientPort]",
+            (
+                'server.1: "h" is not of the form host:quorumPort:electionPort[:participant|observer]'
+                "[;[clientHost:]clientPort]"
+            ),
         ),
     ],
 )
@@ -194,7 +196,7 @@ clients = st.none() | st.builds(HostPort, hosts, ports)
 @st.composite
 def ensembles(draw: st.DrawFn) -> Ensemble:
     sids = draw(
-        st.lists(st.integers(-2, 70) | st.integers(MIN_LONG, MAX_LONG), min_size=1, max_size=20, unique=True)
+        st.lists(st.integers(-2, 70) | st.integers(MIN_LONG, MAX_LONG), min_size=1, max_size=8, unique=True)
     )
     servers = {
         sid: Server(

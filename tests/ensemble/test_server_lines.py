@@ -128,7 +128,10 @@ def test_the_order_of_addresses_in_the_line_is_kept() -> None:
     [
         (
             "a:1:2:participant|b:1:2:observer",
-            '"a:1:2:participant|b:1:2:observer" gives one server two roles; write the same role in each address',
+            (
+                '"a:1:2:participant|b:1:2:observer" gives one server two roles; write '
+                "the same role in each address"
+            ),
         ),
         ("a:1:2|", f'"" is not of the form {FORM}'),
         ("|a:1:2", f'"" is not of the form {FORM}'),

@@ -109,6 +109,17 @@ class Decided:
 
 
 @attrs.frozen
+class Greet:
+    """Tell this to whoever connects from now on, in place of what was sent to it last.
+
+    A real server repeats its last LOOKING vote even once it is settled; who has just restarted then counts
+    it and follows a server that does not lead.
+    """
+
+    notification: Notification
+
+
+@attrs.frozen
 class Ignored:
     """A notification that a person should know about counted for nothing."""
 
@@ -131,4 +142,4 @@ class VoterLooking:
     sender: int
 
 
-Effect = Send | WakeAt | Proposed | Agreed | Decided | Ignored | NewerConfig | VoterLooking
+Effect = Send | WakeAt | Proposed | Agreed | Decided | Greet | Ignored | NewerConfig | VoterLooking

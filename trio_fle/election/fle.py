@@ -12,6 +12,7 @@ from trio_fle.election.events import (
     Effect,
     Established,
     Event,
+    Greet,
     Heard,
     Look,
     NewerConfig,
@@ -154,8 +155,11 @@ class FastLeaderElection:
         # non-voters that asked in vain are told, lest they wait for their next resend
         told = [self._send(sid, outcome.vote, self.round) for sid in self._askers]
         self._askers.clear()
-        return [WakeAt(math.inf), decided, *told]
+        greeting = Greet(self._notification(outcome.vote, outcome.round))
+        return [WakeAt(math.inf), decided, greeting, *told]
 
     def _send(self, to: int, vote: Vote, round_: int) -> Send:
-        config = self.electorate.current.text.encode()
-        return Send(to, Notification(self.state, vote, round_, config=config))
+        return Send(to, self._notification(vote, round_))
+
+    def _notification(self, vote: Vote, round_: int) -> Notification:
+        return Notification(self.state, vote, round_, config=self.electorate.current.text.encode())

@@ -45,7 +45,7 @@ class Election:
     votes: dict[int, CastVote] = attrs.field(factory=dict, init=False)
     """Votes of this round (ZooKeeper's recvset)."""
     claims: dict[int, CastVote] = attrs.field(factory=dict, init=False)
-    """What settled servers said, of any round (outofelection); never cleared within one election."""
+    """What settled servers said, of any round (outofelection)."""
     _agreed_since: float | None = attrs.field(default=None, init=False)
     _wake_at: float = attrs.field(default=0.0, init=False)
     _resend_s: float = attrs.field(init=False)
@@ -84,10 +84,14 @@ class Election:
         return effects
 
     def _take(self, now: float, sender: int, heard: Notification) -> list[Effect]:
+        if heard.state is PeerState.LOOKING and self.options.early_finalize:
+            self.claims.pop(sender, None)  # whatever it claimed, it looks for a leader now
         if self._agreed_since is not None:
             if not self._reopens(heard):
                 if not self.options.early_finalize:
                     self._wake_at = now + self.options.finalize_wait_s
+                elif heard.state in (PeerState.FOLLOWING, PeerState.LEADING):
+                    self._take_claim(sender, heard)  # an established leader is worth more than an agreement
                 return []
             self._agreed_since = None
         self._wake_at = now + self._resend_s

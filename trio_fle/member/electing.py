@@ -13,6 +13,7 @@ from trio_fle.election.events import (
     Decided,
     Effect,
     Event,
+    Greet,
     Heard,
     Ignored,
     NewerConfig,
@@ -105,6 +106,8 @@ class ElectionTask:
             case Decided():
                 self._log_decision(effect)
                 self.decided(effect)
+            case Greet(notification):
+                self.manager.greet_with(encode_notification(notification))
             case VoterLooking(sender):
                 self.voter_looking(sender)
             case Ignored(sender, reason):
@@ -130,7 +133,9 @@ class ElectionTask:
     def _count_drop(self, peer: int, queue: str) -> None:
         dropped = self._dropped[peer, queue] = self._dropped.get((peer, queue), 0) + 1
         if self._noise.admit((queue, peer)) is not None:
-            self.log.warning("peer.overflow", peer=peer, queue=queue, dropped=dropped)
+            # an unsent vote that a newer one replaced is as it should be, an unread one is not
+            log = self.log.warning if queue == "inbox" else self.log.info
+            log("peer.overflow", peer=peer, queue=queue, dropped=dropped)
 
     def _log_proposal(self, effect: Proposed) -> None:
         vote = effect.vote

@@ -19,6 +19,7 @@ class Outbox:
     """
 
     last: bytes | None = attrs.field(default=None, init=False)
+    _greeting: bytes | None = attrs.field(default=None, init=False)
     replaced: int = attrs.field(default=0, init=False)
     """How many frames were never sent, since a newer one took their place."""
     _send: trio.MemorySendChannel[bytes] = attrs.field(init=False)
@@ -29,6 +30,7 @@ class Outbox:
 
     def put(self, frame: bytes) -> bool:
         """Queue ``frame``; False where an unsent one had to go for it."""
+        self._greeting = None
         try:
             self._send.send_nowait(frame)
         except trio.WouldBlock:
@@ -40,7 +42,16 @@ class Outbox:
 
     def first(self) -> bytes | None:
         """Return what a new connection starts with: the last frame again, unless a newer one waits."""
-        return None if self._receive.statistics().current_buffer_used else self.last
+        return None if self._receive.statistics().current_buffer_used else self._greeting or self.last
+
+    def greet_with(self, frame: bytes, *, instead_of_waiting: bool) -> None:
+        """Begin the next connection with ``frame``, until something newer is queued.
+
+        ``instead_of_waiting``: what waits now is out of date as well, and goes.
+        """
+        self._greeting = frame
+        if instead_of_waiting and self._receive.statistics().current_buffer_used:
+            self._receive.receive_nowait()
 
     def repeat(self) -> None:
         """Queue the last frame again, unless a newer one waits: a probe that tells the peer nothing new."""

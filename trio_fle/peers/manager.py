@@ -114,6 +114,12 @@ class ConnectionManager:
         peer = self._peers.get(sid)
         return peer is not None and peer.outbox.put(encode_frame(body))
 
+    def greet_with(self, body: bytes) -> None:
+        """Tell this notification to each configured server that connects from now on."""
+        for sid, peer in self._peers.items():
+            if sid in self._configured:
+                peer.outbox.greet_with(encode_frame(body), instead_of_waiting=peer.connection is None)
+
     @property
     def connected(self) -> frozenset[int]:
         """Ids of the servers with a live connection."""

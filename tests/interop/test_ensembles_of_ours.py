@@ -1,0 +1,111 @@
+"""Ensembles of our own processes: cold starts, kills, restarts, lost quorums."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from processes import Plan, Server, open_servers, story, wait_one_connection_each
+
+pytestmark = pytest.mark.interop
+
+
+@asynccontextmanager
+async def ensemble(
+    directory: Path, size: int, *, within_s: float = 60
+) -> AsyncIterator[tuple[Plan, list[Server]]]:
+    """Start ``size`` members at once."""
+    with trio.fail_after(within_s):
+        async with open_servers() as (nursery, servers):
+            plan = Plan(directory, dict.fromkeys(range(1, size + 1), "participant"))
+            servers += [plan.ours(sid, nursery) for sid in plan.roles]
+            with story(servers):
+                for server in servers:
+                    await server.start()
+                yield plan, servers
+
+
+async def agreed(servers: list[Server]) -> Server:
+    """Wait until one of the running members leads and all others follow it."""
+    running = [server for server in servers if server.process is not None]
+    while True:
+        roles = {server.sid: server.role() for server in running}
+        leaders = [sid for sid, role in roles.items() if role == ("LEADING", sid)]
+        if len(leaders) == 1 and all(role[1] == leaders[0] for role in roles.values()):
+            return next(server for server in running if server.sid == leaders[0])
+        await trio.sleep(0.01)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+async def test_they_elect_from_cold_and_after_each_kind_of_loss(size: int, tmp_path: Path) -> None:
+    async with ensemble(tmp_path, size) as (plan, servers):
+        leader = await agreed(servers)
+        await wait_one_connection_each(plan, servers, steady_s=0.3)
+
+        await leader.kill()
+        successor = await agreed(servers)
+        assert successor is not leader
+        await leader.start()
+        assert await agreed(servers) is successor
+
+        follower = next(server for server in servers if server is not successor)
+        await follower.kill()
+        assert await agreed(servers) is successor, "a lost follower is no reason to elect"
+        await follower.start()
+        assert await agreed(servers) is successor
+
+        for server in servers:
+            await server.kill()
+        for server in servers:
+            await server.start()
+        await agreed(servers)
+        await wait_one_connection_each(plan, servers, steady_s=0.3)
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1)])
+async def test_rolling_restarts_keep_the_ensemble_whole(order: tuple[int, ...], tmp_path: Path) -> None:
+    async with ensemble(tmp_path, 3) as (plan, servers):
+        await agreed(servers)
+        for sid in order:
+            await servers[sid - 1].kill()
+            await servers[sid - 1].start()
+            await agreed(servers)
+        await wait_one_connection_each(plan, servers, steady_s=0.3)
+
+
+async def test_a_leader_killed_five_times_is_replaced_five_times(tmp_path: Path) -> None:
+    async with ensemble(tmp_path, 3) as (plan, servers):
+        for _ in range(5):
+            leader = await agreed(servers)
+            await leader.kill()
+            assert await agreed(servers) is not leader
+            await leader.start()
+        await agreed(servers)
+        await wait_one_connection_each(plan, servers, steady_s=0.3)
+
+
+async def test_two_restarted_at_once_do_not_elect_beside_the_old_leader(tmp_path: Path) -> None:
+    async with ensemble(tmp_path, 3) as (_, servers):
+        leader = await agreed(servers)
+        followers = [server for server in servers if server is not leader]
+        for server in followers:
+            await server.kill()
+        for server in followers:
+            await server.start()
+        await agreed(servers)
+
+
+async def test_without_a_quorum_nobody_leads_and_the_log_says_why(tmp_path: Path) -> None:
+    async with ensemble(tmp_path, 3) as (_, servers):
+        leader = await agreed(servers)
+        followers = [server for server in servers if server is not leader]
+        for server in followers:
+            await server.kill()
+        await leader.wait_role(("LOOKING", None))
+        await leader.wait_line(lambda line: "election.stalled" in line)
+        (stalled,) = leader.events("election.stalled")
+        assert stalled["because"] == "no_quorum_reachable"
+        assert stalled["missing"] == [server.sid for server in followers]
+        await followers[0].start()
+        await agreed(servers)
