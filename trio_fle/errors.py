@@ -8,6 +8,9 @@ class FleError(Exception):
 class ConfigError(FleError):
     """The configuration (zoo.cfg, the dynamic file, myid, an option) is wrong: exit status 2."""
 
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())
+
 
 class MemberStoppedError(FleError):
     """The member can't go on (data directory, ports): the process ends with exit status 3."""

@@ -22,8 +22,8 @@ def read_myid(data_dir: Path) -> int:
         lines = path.read_bytes().decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
         raise ConfigError(f"{path}: is missing; write this server's number N of server.N into it") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: no file system has such a name
+        raise ConfigError(f"{path}: can't be read: {getattr(error, 'strerror', error)}") from error
     text = lines[0] if lines else ""
     if not _LONG.fullmatch(text) or not MIN_LONG <= int(text) < MAX_LONG or int(text) == _UNSET:
         raise ConfigError(

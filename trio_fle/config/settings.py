@@ -41,8 +41,8 @@ class Settings:
         """
         try:
             data = path.read_bytes()
-        except OSError as error:
-            raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # ValueError: no file system has such a name
+            raise ConfigError(f"{path}: can't be read: {getattr(error, 'strerror', error)}") from error
         settings = cls(str(path))
         line = 1
         try:

@@ -64,9 +64,9 @@ class Ensemble:
         return self.verifier == other.verifier and _comparable(self) == _comparable(other)
 
 
-def _comparable(ensemble: Ensemble) -> dict[int, str]:
+def _comparable(ensemble: Ensemble) -> dict[int, tuple[LearnerType, str, frozenset[str]]]:
     return {
-        sid: str(attrs.evolve(server, addresses=tuple(sorted(server.addresses, key=str))))
+        sid: (server.role, str(server.client), frozenset(map(str, server.addresses)))
         for sid, server in ensemble.servers.items()
     }
 
@@ -86,7 +86,8 @@ def _hash_order(keys: Iterable[int]) -> list[int]:
 def _properties_order(keys: Iterable[str]) -> list[str]:
     """Order of keys in a Java Properties object: the order in which a real server takes them in."""
     ordered = list(keys)
-    capacity = _table_size(len(ordered) + 1)
+    # one more for the version; and one, since this table grows at 3/4, a HashMap beyond
+    capacity = _table_size(len(ordered) + 2)
 
     def bucket(key: str) -> int:
         code = 0

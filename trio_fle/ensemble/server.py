@@ -70,21 +70,26 @@ def parse_server(sid: int, text: str, *, several_addresses: bool) -> Server:
     if len(parts) > 1 and not several_addresses:
         raise ConfigError(f'"{text}" has several addresses; allow them with multiAddress.enabled=true')
     parsed = [_parse_address(part.strip()) for part in parts]
-    roles = {role for _, role in parsed}
+    roles = {role for _, role in parsed if role is not None}
     if len(roles) > 1:
         raise ConfigError(f'"{text}" gives one server two roles; write the same role in each address')
     client = _parse_client(rest[0].strip()) if rest else None
-    return Server(sid, tuple(address for address, _ in parsed), roles.pop(), client)
+    return Server(
+        sid,
+        tuple(address for address, _ in parsed),
+        roles.pop() if roles else LearnerType.PARTICIPANT,
+        client,
+    )
 
 
-def _parse_address(text: str) -> tuple[ServerAddress, LearnerType]:
+def _parse_address(text: str) -> tuple[ServerAddress, LearnerType | None]:
     host, ports = _split_host(text)
     if not host or len(ports) not in (2, 3):
         raise ConfigError(f'"{text}" is not of the form {FORM}')
     address = ServerAddress(host, _parse_port(ports[0]), _parse_port(ports[1]))
     if address.quorum_port == address.election_port:
         raise ConfigError(f'"{text}" uses one port for quorum and election; give each its own')
-    return address, _parse_role(ports[2]) if len(ports) == 3 else LearnerType.PARTICIPANT
+    return address, _parse_role(ports[2]) if len(ports) == 3 else None
 
 
 def _parse_client(text: str) -> HostPort:

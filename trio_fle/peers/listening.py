@@ -12,7 +12,7 @@ from trio.abc import Listener, Stream
 from trio_fle.config import TransportOptions
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError, ListenError, PeerError
-from trio_fle.peers.transport import Transport, remote_address
+from trio_fle.peers.transport import Transport
 from trio_fle.wire import Hello, decode_hello, hello_size
 
 MAX_HANDSHAKES: Final = 512
@@ -103,7 +103,7 @@ class Listening:
 
     async def _receive(self, stream: Stream) -> None:
         """Read who calls, in its own time but not for ever, and hand it on."""
-        address = remote_address(stream)
+        address = self.transport.remote(stream)
         async with stream:
             try:
                 hello = await self._read_hello(stream)

@@ -20,7 +20,7 @@ from trio_fle.peers.connection import Connection, Deliver, Direction, Promote, r
 from trio_fle.peers.listening import Listening
 from trio_fle.peers.peer import REDIAL_FIRST_S, Peer
 from trio_fle.peers.quiet import OncePerInterval, TokenBucket
-from trio_fle.peers.transport import Transport, remote_address
+from trio_fle.peers.transport import Transport
 from trio_fle.vote import MAX_LONG
 from trio_fle.wire import Hello, Protocol, encode_frame, encode_hello
 
@@ -174,22 +174,22 @@ class ConnectionManager:
     async def _open(self, peer: Peer) -> tuple[Stream, HostPort]:
         """Connect and say who we are. Raises ``ConnectionLostError``."""
         addresses = self._configured.get(peer.sid, peer.claimed)
-        hello = encode_hello(Hello(self.me.sid, self.me.addresses, self.me.protocol))
         try:
             with trio.fail_after(self.options.cnx_timeout_s):
+                mine = [await self.transport.numeric(address) for address in self.me.addresses]
                 stream = await self.transport.dial(addresses)
         except trio.TooSlowError as error:
             raise ConnectionLostError(f"no answer in {self.options.cnx_timeout_s:g} s") from error
         try:
             with trio.fail_after(self.options.handshake_timeout_s):
-                await stream.send_all(hello)
+                await stream.send_all(encode_hello(Hello(self.me.sid, tuple(mine), self.me.protocol)))
         except (trio.BrokenResourceError, trio.TooSlowError) as error:
             await trio.aclose_forcefully(stream)
             raise ConnectionLostError("connection lost in the handshake") from error
         except BaseException:
             await trio.aclose_forcefully(stream)
             raise
-        return stream, remote_address(stream)
+        return stream, self.transport.remote(stream)
 
     # Being dialled
 

@@ -10,7 +10,7 @@ import trio
 from trio.abc import Listener, Stream
 
 from trio_fle.config import TransportOptions
-from trio_fle.ensemble import HostPort, is_wildcard
+from trio_fle.ensemble import HostPort, is_loopback, is_wildcard
 from trio_fle.errors import ConnectionLostError
 
 _MAX_LOOKUPS = 16
@@ -28,16 +28,8 @@ class Transport(Protocol):
     async def numeric(self, address: HostPort) -> HostPort:
         """Return ``address`` with its host resolved, or as it is where that is impossible now."""
 
-
-def remote_address(stream: Stream) -> HostPort:
-    """Say where the other end of ``stream`` is."""
-    if isinstance(stream, trio.SocketStream):
-        try:
-            host, port = stream.socket.getpeername()[:2]
-        except OSError:
-            return HostPort("disconnected", 0)
-        return HostPort(host.removeprefix("::ffff:"), port)
-    return HostPort("memory", 0)
+    def remote(self, stream: Stream) -> HostPort:
+        """Say where the other end of ``stream`` is."""
 
 
 def _cause(failure: OSError) -> OSError:
@@ -141,11 +133,24 @@ class TcpTransport:
         return listeners
 
     async def numeric(self, address: HostPort) -> HostPort:
-        """Return ``address`` with its host resolved, or as it is where that is impossible now."""
+        """Return ``address`` with its host resolved, or as it is where that is impossible or no use.
+
+        Many hosts resolve their own name to 127.0.1.1, which would lead a peer to itself.
+        """
         try:
-            return HostPort((await self._resolve(address.host))[0], address.port)
+            found = HostPort((await self._resolve(address.host))[0], address.port)
         except (OSError, IndexError):
             return address
+        return address if is_loopback(found.host) else found
+
+    def remote(self, stream: Stream) -> HostPort:
+        """Say where the other end of ``stream`` is; an IPv4 caller by its IPv4 address."""
+        assert isinstance(stream, trio.SocketStream)
+        try:
+            host, port = stream.socket.getpeername()[:2]
+        except OSError:
+            return HostPort("disconnected", 0)
+        return HostPort(host.removeprefix("::ffff:"), port)
 
     def tune(self, stream: Stream) -> None:
         """Have the kernel notice a peer whose host went away: nothing else does on an idle connection."""

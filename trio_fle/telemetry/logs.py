@@ -78,4 +78,4 @@ def _shape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
 
 
 def _render_json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
-    return json.dumps(event, default=str, ensure_ascii=False)
+    return json.dumps(event, default=str)

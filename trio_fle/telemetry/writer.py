@@ -51,6 +51,7 @@ class LogWriter:
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _FLUSH_WITHIN_S):
                 await self._drain(limiter)
+            self.dropped += len(self._waiting)
             self._wake = None
 
     async def _drain(self, limiter: trio.CapacityLimiter) -> None:
@@ -71,7 +72,8 @@ class LogWriter:
 
     def _write(self, text: str) -> None:
         try:
-            self.file.write(text)
+            encoding = self.file.encoding or "utf-8"
+            self.file.write(text.encode(encoding, "backslashreplace").decode(encoding))
             self.file.flush()
         except (OSError, ValueError):  # the reader has gone, or the file was closed
             self.dropped += text.count("\n")
