@@ -129,7 +129,7 @@ async def test_an_unconfigured_id_is_dialled_where_it_says_if_that_can_be(
     unusable: str, autojump_clock: MockClock
 ) -> None:
     net = MemoryNet()
-    node = Node(net, 200, (200, 201))
+    node = Node(net, 200, (200,))
     said = HostPort("203.0.113.5", 3888)
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])

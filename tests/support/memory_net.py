@@ -1,5 +1,6 @@
 """A network in memory, for connection managers under virtual time: it refuses, swallows, and keeps count."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -8,11 +9,13 @@ from collections.abc import Sequence
 import attrs
 import trio
 from trio.abc import Listener, Stream
-from trio.testing import memory_stream_pair
+from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pair
 
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError
 from trio_fle.peers.transport import Transport
+
+MemoryStream = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
 
 
 @attrs.define(eq=False)
@@ -22,11 +25,11 @@ class MemoryListener(Listener[Stream]):
     net: "MemoryNet"
     address: HostPort
     errors: list[OSError] = attrs.field(factory=list)
-    _callers: trio.MemorySendChannel[Stream] = attrs.field(init=False)
-    _accepted: trio.MemoryReceiveChannel[Stream] = attrs.field(init=False)
+    _callers: trio.MemorySendChannel[MemoryStream] = attrs.field(init=False)
+    _accepted: trio.MemoryReceiveChannel[MemoryStream] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._callers, self._accepted = trio.open_memory_channel[Stream](10_000)
+        self._callers, self._accepted = trio.open_memory_channel[MemoryStream](10_000)
 
     async def accept(self) -> Stream:
         await trio.lowlevel.checkpoint()
@@ -36,6 +39,12 @@ class MemoryListener(Listener[Stream]):
 
     async def aclose(self) -> None:
         self.net.listeners.pop(self.address, None)
+        self._callers.close()
+        with contextlib.suppress(trio.EndOfChannel):
+            while True:
+                stream = self._accepted.receive_nowait()  # connected, and never served
+                stream.send_stream.close()
+                stream.receive_stream.close()
         await trio.lowlevel.checkpoint()
 
 

@@ -56,7 +56,7 @@ class Server:
 
     def __str__(self) -> str:
         """Write the value of the server line, as ZooKeeper writes it into notifications."""
-        addresses = "|".join(str(each) for each in sorted(self.addresses, key=lambda each: each.host))
+        addresses = "|".join(sorted(map(str, self.addresses), key=lambda address: address.lstrip("[")))
         client = f";{self.client}" if self.client else ""
         return f"{addresses}:{self.role.value}{client}"
 

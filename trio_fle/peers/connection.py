@@ -42,6 +42,8 @@ class Connection:
     stream: Stream
     address: HostPort
     direction: Direction
+    number: int = 0
+    """Which connection of this peer it is, counted as they came."""
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     promoted: trio.Event = attrs.field(factory=trio.Event, init=False)
     ended: trio.Event = attrs.field(factory=trio.Event, init=False)

@@ -252,6 +252,8 @@ class ConnectionManager:
             self._tell_change()
 
         peer.served += 1
+        peer.connections += 1
+        connection.number = peer.connections
         try:
             async with trio.open_nursery() as nursery:
                 if peer.connection is None:

@@ -25,6 +25,8 @@ class Peer:
     """Where it says it can be dialled; used only for a server that no configuration names."""
     outbox: Outbox = attrs.field(factory=Outbox, init=False)
     connection: Connection | None = attrs.field(default=None, init=False)
+    connections: int = attrs.field(default=0, init=False)
+    """How many there have been."""
     served: int = attrs.field(default=0, init=False)
     """Streams to it that are open: the connection, and those that wait to replace it."""
     dialling: bool = attrs.field(default=False, init=False)
@@ -35,8 +37,14 @@ class Peer:
     _nudge: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     async def promote(self, connection: Connection) -> None:
-        """Make ``connection`` the only one; the one before it has fully ended when this returns."""
+        """Make ``connection`` the only one; the one before it has fully ended when this returns.
+
+        A connection that came before the present one has missed its turn, and ends instead.
+        """
         while (before := self.connection) is not None and before is not connection:
+            if before.number > connection.number:
+                connection.close("replaced by a newer connection")
+                await trio.sleep_forever()
             before.close("replaced by a newer connection")
             await before.ended.wait()
         if before is None:
