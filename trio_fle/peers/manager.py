@@ -153,7 +153,7 @@ class ConnectionManager:
         """Dial once: a lower id is served until that connection ends, at a higher one we only knock."""
         if peer.dialling:
             return
-        peer.dialling = True
+        peer.dialling, peer.dial_began = True, trio.current_time()
         try:
             stream, address = await self._open(peer)
         except PeerError as error:
@@ -175,7 +175,7 @@ class ConnectionManager:
         """Connect and say who we are. Raises ``ConnectionLostError``."""
         addresses = self._configured.get(peer.sid, peer.claimed)
         try:
-            with trio.fail_after(self.options.cnx_timeout_s):
+            with trio.fail_after(self.options.cnx_timeout_s) as peer.dial:
                 mine = [await self.transport.numeric(address) for address in self.me.addresses]
                 stream = await self.transport.dial(addresses)
         except trio.TooSlowError as error:
@@ -218,7 +218,7 @@ class ConnectionManager:
             if self._probes.admit(hello.sid) is not None:
                 known.outbox.repeat()
         elif hello.sid in self._keepers:
-            self._peers[hello.sid].nudge()
+            self._peers[hello.sid].knocked()
         elif hello.sid in self._configured:
             await self._dial(self._peer(hello.sid))
         elif not (claimed := _dialable(hello.addresses, address)):

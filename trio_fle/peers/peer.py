@@ -14,6 +14,7 @@ REDIAL_FIRST_S: Final = 0.1
 REDIAL_MAX_S: Final = 5.0
 STABLE_S: Final = 1.0
 """A connection that lived so long was a good one: when it breaks, the peer is dialled at once."""
+HUNG_S: Final = 1.0
 
 
 @attrs.define(eq=False)
@@ -30,6 +31,9 @@ class Peer:
     served: int = attrs.field(default=0, init=False)
     """Streams to it that are open: the connection, and those that wait to replace it."""
     dialling: bool = attrs.field(default=False, init=False)
+    dial: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    """The dial under way, or the last one."""
+    dial_began: float = attrs.field(default=0.0, init=False)
     backoff: Backoff = attrs.field(factory=lambda: Backoff(REDIAL_FIRST_S, REDIAL_MAX_S), init=False)
     unreachable: bool = attrs.field(default=False, init=False)
     """Whether the last dial failed: then the next failure is no news."""
@@ -65,6 +69,12 @@ class Peer:
     def nudge(self) -> None:
         """End the wait before the next dial: the peer was heard of."""
         self._nudge.set()
+
+    def knocked(self) -> None:
+        """Dial now: the peer is there. A dial that hangs was sent when it was not, and is given up."""
+        if self.dialling and trio.current_time() - self.dial_began > HUNG_S:
+            self.dial.cancel()
+        self.nudge()
 
     async def wait_nudged(self, seconds: float) -> None:
         """Wait until the peer was heard of, or ``seconds`` have passed."""
