@@ -42,7 +42,10 @@ def imports_of(tree: ast.Module) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            names.append(node.module or "")
+            if node.module == "trio_fle":
+                names += [f"trio_fle.{alias.name}" for alias in node.names]
+            else:
+                names.append(node.module or "")
     return names
 
 
@@ -62,7 +65,9 @@ def breaches(package: Path) -> list[str]:
         for name in imports_of(tree):
             top, _, rest = name.partition(".")
             other = rest.partition(".")[0]
-            if top == "trio_fle" and other != room and RANK.index(other) > RANK.index(room):
+            if top == "trio_fle" and other not in RANK:
+                found.append(f"{where}: imports {name}, which is no room")
+            elif top == "trio_fle" and RANK.index(other) > RANK.index(room):
                 found.append(f"{where}: imports {name}, which lies below")
             if room in PURE and top not in PURE_IMPORTS:
                 found.append(f"{where}: is pure, and imports {name}")
@@ -90,7 +95,9 @@ def test_the_architecture_lists_the_rooms_in_this_order() -> None:
 
 def test_a_breach_is_found(tmp_path: Path) -> None:
     (tmp_path / "wire").mkdir()
-    (tmp_path / "wire" / "bad.py").write_text("import trio\nfrom trio_fle.member import Member\n")
+    (tmp_path / "wire" / "bad.py").write_text(
+        "import trio\nfrom trio_fle.member import Member\nfrom trio_fle import cli, shed\n"
+    )
     (tmp_path / "attic.py").write_text("x = 1\n")
     (tmp_path / "vote.py").write_text("def long():\n" + "    x = 1\n" * 400)
     assert breaches(tmp_path) == [
@@ -99,4 +106,6 @@ def test_a_breach_is_found(tmp_path: Path) -> None:
         "vote.py: long has 401 lines",
         "wire/bad.py: is pure, and imports trio",
         "wire/bad.py: imports trio_fle.member, which lies below",
+        "wire/bad.py: imports trio_fle.cli, which lies below",
+        "wire/bad.py: imports trio_fle.shed, which is no room",
     ]

@@ -157,6 +157,8 @@ def test_an_epoch_file_is_its_first_line(directory: Directory, content: str) -> 
         (b"1_0", "'1_0'"),
         (b"9223372036854775808", "'9223372036854775808'"),
         (b"\xff2", "'\ufffd2'"),
+        (b"2\x0b", r"'2\x0b'"),
+        (b"2\x1c3", r"'2\x1c3'"),
         (b"1" * 100, "'" + "1" * 40 + "'"),
     ],
 )
@@ -301,6 +303,12 @@ def test_a_file_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None
     (tmp_path / "version-2").touch()
     with pytest.raises(StorageError, match="version-2: can't be read: Not a directory"):
         load_stored_vote(tmp_path, tmp_path)
+
+
+def test_a_file_in_the_place_of_the_data_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    with pytest.raises(StorageError, match="can't be read: Not a directory"):
+        load_stored_vote(tmp_path / "data", tmp_path / "data")
 
 
 def test_a_storage_error_stops_the_member() -> None:

@@ -120,6 +120,21 @@ def test_a_long_exception_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [
+        {f"x_{i}": "y" * 5000 for i in range(50)},
+        {"x": ["y" * 100_000]},
+        {"x": '"' * 100_000, "y": "\x01" * 4000},
+    ],
+)
+def test_a_line_is_bounded_whatever_its_fields(fields: dict[str, Any]) -> None:
+    line = told(reason="first", **fields)
+    assert len(json.dumps(line)) <= 16 * 1024
+    assert list(line) == ["timestamp", "level", "event", "myid", "truncated"]
+    assert line["truncated"].startswith('{"reason": "first", "x')
+
+
+@pytest.mark.parametrize(
     ("value", "written"),
     [
         (Path("/zoo.cfg"), "/zoo.cfg"),

@@ -214,6 +214,40 @@ async def test_beyond_the_capacity_the_oldest_lines_go_and_are_counted() -> None
     assert writer.dropped == 15
 
 
+async def test_once_it_catches_up_the_log_tells_how_many_lines_it_lost() -> None:
+    file = Gate()
+    writer = LogWriter(file, capacity=10)
+    log = build_logger(3, writer, "json")
+    with trio.fail_after(LIMIT_S):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(writer.run)
+            log.info("member.state")
+            await until_entered(file)
+            for _ in range(25):
+                log.info("member.state")
+            file.opened.set()
+            await until(lambda: "log.dropped" in file.getvalue())
+            log.info("member.stopped")
+            nursery.cancel_scope.cancel()
+    lines = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == [*["member.state"] * 11, "log.dropped", "member.stopped"]
+    assert (lines[-2]["level"], lines[-2]["myid"], lines[-2]["dropped"]) == ("warning", 3, 15)
+
+
+async def test_a_reader_that_has_gone_is_not_told_of_its_losses(pipe: Pipe) -> None:
+    writer = LogWriter(pipe.file)
+    log = build_logger(3, writer, "json")
+    pipe.stop_reading()
+    with trio.fail_after(LIMIT_S):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(writer.run)
+            log.info("member.state")
+            await until(lambda: writer.dropped > 0)
+            await trio.sleep(0.05)
+            nursery.cancel_scope.cancel()
+    assert writer.dropped == 1
+
+
 async def test_a_pipe_that_nobody_reads_any_more_costs_the_lines_and_raises_nothing(pipe: Pipe) -> None:
     writer = LogWriter(pipe.file)
     pipe.stop_reading()

@@ -44,9 +44,13 @@ class Connection:
     direction: Direction
     number: int = 0
     """Which connection of this peer it is, counted as they came."""
+    known: bool = True
+    """Whether a configuration names the peer; of others only the debug log tells."""
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     promoted: trio.Event = attrs.field(factory=trio.Event, init=False)
     ended: trio.Event = attrs.field(factory=trio.Event, init=False)
+    heard: bool = attrs.field(default=False, init=False)
+    """Whether it ever brought a notification."""
     reason: str = attrs.field(default="", init=False)
 
     def close(self, reason: str) -> None:
@@ -75,13 +79,14 @@ async def run_connection(
 ) -> None:
     """Serve ``connection`` until either direction ends; on return both have, and the stream is closed."""
     log = log.bind(peer=connection.peer)
+    tell = log.info if connection.known else log.debug
     try:
         with connection.scope:
             async with connection.stream, trio.open_nursery() as nursery:
                 nursery.start_soon(_send_frames, connection, outbox)
                 nursery.start_soon(_receive_frames, connection, promote, deliver, malformed)
                 await connection.promoted.wait()
-                log.info(
+                tell(
                     "peer.connected",
                     address=str(connection.address),
                     direction=connection.direction.value,
@@ -90,11 +95,9 @@ async def run_connection(
         connection.reason = connection.reason or "; ".join(str(error) for error in _leaves(group))
     finally:
         connection.ended.set()
-        reason = connection.reason or "stopped"
+        connection.reason = connection.reason or "stopped"
         if connection.promoted.is_set():
-            log.info("peer.disconnected", reason=reason)
-        else:
-            log.info("peer.rejected", address=str(connection.address), reason=reason)
+            tell("peer.disconnected", reason=connection.reason)
 
 
 def _leaves(group: BaseExceptionGroup[PeerError]) -> list[BaseException]:
@@ -131,6 +134,7 @@ async def _receive_frames(
                     continue
                 if not connection.promoted.is_set():
                     await promote(connection)
+                connection.heard = True
                 deliver(connection.peer, notification)
     except trio.BrokenResourceError as error:
         raise ConnectionLostError(_cause(error, "connection reset")) from error

@@ -254,6 +254,7 @@ class ConnectionManager:
         peer.served += 1
         peer.connections += 1
         connection.number = peer.connections
+        connection.known = peer.sid in self._configured
         try:
             async with trio.open_nursery() as nursery:
                 if peer.connection is None:
@@ -266,6 +267,8 @@ class ConnectionManager:
                 nursery.cancel_scope.cancel()
         finally:
             peer.release(connection)
+            if not connection.promoted.is_set() or not (connection.known or connection.heard):
+                self._reject(connection.address, connection.reason)
             peer.served -= 1
             self._forget(peer)
             self._tell_change()

@@ -11,6 +11,7 @@ ACCEPTED: Final = "acceptedEpoch"
 CURRENT: Final = "currentEpoch"
 
 _LONG: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
+_LINE_END: Final = re.compile("\r\n?|\n")  # Java's; str.splitlines() knows more
 _SHOWN: Final = 40
 
 
@@ -27,8 +28,7 @@ def read_epoch(version_dir: Path, name: str) -> int | None:
         return None
     except OSError as error:
         raise StorageError(f"{path}: can't be read: {error.strerror}") from error
-    lines = data.decode("ascii", "replace").splitlines()
-    text = lines[0] if lines else ""
+    text = _LINE_END.split(data.decode("ascii", "replace"), maxsplit=1)[0]
     if not _LONG.fullmatch(text) or not MIN_LONG <= int(text) <= MAX_LONG:
         raise StorageError(
             f"{path}: holds {text[:_SHOWN]!r}, which is no epoch; restore it from a backup, or restore the "

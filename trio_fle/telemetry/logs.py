@@ -18,8 +18,12 @@ from trio_fle.vote import MIN_LONG
 MAX_TEXT: Final = 4096
 """Longest text field; the rest is cut off."""
 
+MAX_LINE: Final = 16 * 1024
+"""Longest JSON line; the fields of a longer one are cut off as a whole."""
+
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
+_COMMON: Final = ("timestamp", "level", "event", "myid")
 _UNSIGNED: Final = 2**64 - 1
 
 EventDict = MutableMapping[str, Any]
@@ -28,7 +32,10 @@ EventDict = MutableMapping[str, Any]
 def build_logger(
     myid: int, writer: LogWriter, log_format: str = "auto", level: str = "info"
 ) -> FilteringBoundLogger:
-    """Return a logger with ``myid`` bound. ``log_format``: json, console, or auto (console on a terminal)."""
+    """Return a logger with ``myid`` bound. ``log_format``: json, console, or auto (console on a terminal).
+
+    The first logger of a writer also tells, as ``log.dropped``, of the lines that the writer lost.
+    """
     console = log_format == "console" or (log_format == "auto" and writer.file.isatty())
     render = structlog.dev.ConsoleRenderer(colors=writer.file.isatty()) if console else _render_json
     logger = structlog.wrap_logger(
@@ -43,7 +50,10 @@ def build_logger(
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         myid=myid,
     )
-    return cast(FilteringBoundLogger, logger.bind())
+    bound = cast(FilteringBoundLogger, logger.bind())
+    if writer.on_loss is None:
+        writer.on_loss = lambda lost: bound.warning("log.dropped", dropped=lost)
+    return bound
 
 
 class _Lines:
@@ -65,7 +75,7 @@ def _stamp(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
 
 def _shape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     """Put the common fields first, numbers that need not fit a double into hex, and bound every text."""
-    shaped: EventDict = {name: event.pop(name) for name in ("timestamp", "level", "event", "myid")}
+    shaped: EventDict = {name: event.pop(name) for name in _COMMON}
     for name, value in event.items():
         if name == "zxid" and isinstance(value, int):
             value = hex(value & _UNSIGNED)
@@ -78,4 +88,10 @@ def _shape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
 
 
 def _render_json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
-    return json.dumps(event, default=str)
+    """Render one line of ``MAX_LINE`` at most; beyond it the fields become one text, their JSON's beginning."""
+    line = json.dumps(event, default=str)
+    if len(line) <= MAX_LINE:
+        return line
+    common = {name: event.pop(name) for name in _COMMON}
+    # quoting a JSON text once more may double it
+    return json.dumps(common | {"truncated": json.dumps(event, default=str)[: MAX_LINE // 3]})

@@ -1,7 +1,7 @@
 """Lines to a file or pipe that may be slow, stuck or closed, from an event loop that must not wait."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, TextIO
 
 import attrs
@@ -18,12 +18,16 @@ _FLUSH_WITHIN_S: Final = 1.0
 class LogWriter:
     """Writes lines: in a thread while ``run`` is active, at once otherwise.
 
-    A reader that goes away costs the lines, never the member: ``dropped`` counts them.
+    A reader that goes away costs the lines, never the member: ``dropped`` counts them. Once lines get
+    through again, ``on_loss`` is told how many were lost; it may write a line.
     """
 
     file: TextIO
     capacity: int = CAPACITY
+    on_loss: Callable[[int], None] | None = attrs.field(default=None, init=False)
     dropped: int = attrs.field(default=0, init=False)
+    _told: int = attrs.field(default=0, init=False)
+    _got_through: bool = attrs.field(default=True, init=False)
     _waiting: deque[str] = attrs.field(factory=deque, init=False)
     _wake: trio.Event | None = attrs.field(default=None, init=False)
 
@@ -57,6 +61,11 @@ class LogWriter:
     async def _drain(self, limiter: trio.CapacityLimiter) -> None:
         # abandoned, the thread still writes what waits, or stays stuck in the one write it is in
         await trio.to_thread.run_sync(self._write_all, limiter=limiter, abandon_on_cancel=True)
+        lost = self.dropped - self._told
+        if lost and self._got_through and self.on_loss is not None:
+            self._told = self.dropped
+            self.on_loss(lost)
+            await trio.to_thread.run_sync(self._write_all, limiter=limiter, abandon_on_cancel=True)
 
     def _write_all(self) -> None:
         """Write until nothing waits. Lines are taken in the thread, so that no cancellation loses one."""
@@ -75,5 +84,7 @@ class LogWriter:
             encoding = self.file.encoding or "utf-8"
             self.file.write(text.encode(encoding, "backslashreplace").decode(encoding))
             self.file.flush()
+            self._got_through = True
         except (OSError, ValueError):  # the reader has gone, or the file was closed
+            self._got_through = False
             self.dropped += text.count("\n")
