@@ -191,3 +191,20 @@ def test_whatever_is_heard_leads_to_a_state_or_to_looking_on(
     if decided is not None:
         assert decided.vote.leader in driver.ensemble.voters
         assert (decided.state is PeerState.LEADING) is (decided.vote.leader == me)
+
+
+def test_an_observer_and_a_voter_do_not_answer_each_other_for_ever() -> None:
+    """ZOOKEEPER-693: each answers the other, settled or not, and in rounds that differ."""
+    roles = {1: "participant", 2: "participant", 3: "participant", 4: "observer"}
+    network = Network(ensemble_of(roles))
+    for sid in roles:
+        network.start(sid)
+    network.run(1)
+    for sid in (2, 3):
+        network.kill(sid)
+    network.look(1)
+    network.look(4)
+    network.look(4)
+    network.run(5)
+    exchanged = len(network.cores[1].sent(4)) + len(network.cores[4].sent(1))
+    assert exchanged < 60

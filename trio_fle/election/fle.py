@@ -53,6 +53,7 @@ class FastLeaderElection:
     _sent: int = attrs.field(default=0, init=False)
     _received: int = attrs.field(default=0, init=False)
     _askers: dict[int, None] = attrs.field(factory=dict, init=False)
+    _answered: dict[int, Notification] = attrs.field(factory=dict, init=False)
 
     def step(self, now: float, event: Event) -> list[Effect]:
         """Take in one event at time ``now`` (seconds of a monotonic clock).
@@ -82,6 +83,7 @@ class FastLeaderElection:
         self.round += 1
         self._began, self._sent, self._received = now, 0, 0
         self._askers.clear()
+        self._answered.clear()
         self.election = Election(self.electorate, self.options, initial, self.round)
         return self._carry_on(now, self.election.start(now))
 
@@ -96,13 +98,26 @@ class FastLeaderElection:
             return effects
         if self.election is not None:
             self._received += 1
-            if heard.state is PeerState.LOOKING and heard.round < self.round:
+            if heard.state is PeerState.LOOKING and heard.round < self.round and self._is_news(sender, heard):
                 effects.append(self._send(sender, self.election.proposal, self.round))
             effects += self._carry_on(now, self.election.hear(now, sender, heard))
         elif heard.state is PeerState.LOOKING and self.current_vote is not None:
             effects.append(VoterLooking(sender))
-            effects.append(self._send(sender, self.current_vote, self.voted_in))
+            if self._is_news(sender, heard):
+                effects.append(self._send(sender, self.current_vote, self.voted_in))
         return effects
+
+    def _is_news(self, sender: int, heard: Notification) -> bool:
+        """Whether a voter that looks for a leader is to be answered.
+
+        A voter answers a non-voter whatever it says, so two of them would answer each other for ever
+        (ZOOKEEPER-693): a non-voter answers the same message once.
+        """
+        if self.electorate.me in self.electorate.voters:
+            return True
+        before = self._answered.get(sender)
+        self._answered[sender] = heard
+        return before != heard
 
     def _compare_configs(self, sender: int, config: Ensemble) -> list[Effect]:
         ours = self.electorate.current
@@ -155,8 +170,10 @@ class FastLeaderElection:
         # non-voters that asked in vain are told, lest they wait for their next resend
         told = [self._send(sid, outcome.vote, self.round) for sid in self._askers]
         self._askers.clear()
-        greeting = Greet(self._notification(outcome.vote, outcome.round))
-        return [WakeAt(math.inf), decided, greeting, *told]
+        effects: list[Effect] = [WakeAt(math.inf), decided, *told]
+        if self.electorate.me in self.electorate.voters:
+            effects.append(Greet(self._notification(outcome.vote, outcome.round)))
+        return effects
 
     def _send(self, to: int, vote: Vote, round_: int) -> Send:
         return Send(to, self._notification(vote, round_))

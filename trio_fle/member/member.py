@@ -13,13 +13,14 @@ from trio_fle.config import MemberConfig
 from trio_fle.election.electorate import Electorate
 from trio_fle.election.events import Decided, Look
 from trio_fle.election.fle import FastLeaderElection
+from trio_fle.election.round import OBSERVER_RESEND_MAX_S
 from trio_fle.election.stalled import diagnose
 from trio_fle.errors import FleError
 from trio_fle.member.electing import ElectionTask
 from trio_fle.member.roles import LookingVoters, follow, lead
 from trio_fle.peers import ConnectionManager, Identity, Transport
 from trio_fle.storage import StoredVote
-from trio_fle.vote import PeerState
+from trio_fle.vote import LearnerType, PeerState
 from trio_fle.wire import Protocol
 
 STALLED_FIRST_S: Final = 2.0
@@ -90,6 +91,8 @@ class Member:
         addresses = tuple(address.election for address in config.me.addresses)
         identity = Identity(config.myid, addresses, protocol)
         manager = ConnectionManager(identity, config.transport, transport, election.deliver, log)
+        if config.learner_type is LearnerType.OBSERVER:
+            manager.redial_max_s = OBSERVER_RESEND_MAX_S  # no voter dials an observer unasked
         election.manager = manager
         return cls(config, stored, election, manager, looking, log)
 

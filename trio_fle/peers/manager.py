@@ -18,7 +18,7 @@ from trio_fle.ensemble import HostPort, is_loopback, is_wildcard
 from trio_fle.errors import ConnectionLostError, MalformedMessageError, PeerError
 from trio_fle.peers.connection import Connection, Deliver, Direction, Promote, run_connection
 from trio_fle.peers.listening import Listening
-from trio_fle.peers.peer import REDIAL_FIRST_S, Peer
+from trio_fle.peers.peer import REDIAL_FIRST_S, REDIAL_MAX_S, Peer
 from trio_fle.peers.quiet import OncePerInterval, TokenBucket
 from trio_fle.peers.transport import Transport
 from trio_fle.vote import MAX_LONG
@@ -57,6 +57,8 @@ class ConnectionManager:
     transport: Transport
     deliver: Deliver
     log: structlog.typing.FilteringBoundLogger
+    redial_max_s: float = REDIAL_MAX_S
+    """Longest wait between two dials of a peer that does not answer."""
     malformed: int = attrs.field(default=0, init=False)
     own_id_claims: int = attrs.field(default=0, init=False)
     """How often somebody else claimed our own id: another server was given it, too."""
@@ -292,7 +294,7 @@ class ConnectionManager:
     # Whom it knows
 
     def _peer(self, sid: int) -> Peer:
-        return self._peers.setdefault(sid, Peer(sid))
+        return self._peers.setdefault(sid, Peer(sid, self.redial_max_s))
 
     def _known(self, sid: int) -> bool:
         return sid in self._configured or sid in self._peers

@@ -22,6 +22,7 @@ class Peer:
     """One other server: what it is to be told, and the connection that tells it."""
 
     sid: int
+    redial_max_s: float = REDIAL_MAX_S
     claimed: tuple[HostPort, ...] = ()
     """Where it says it can be dialled; used only for a server that no configuration names."""
     outbox: Outbox = attrs.field(factory=Outbox, init=False)
@@ -34,11 +35,14 @@ class Peer:
     dial: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     """The dial under way, or the last one."""
     dial_began: float = attrs.field(default=0.0, init=False)
-    backoff: Backoff = attrs.field(factory=lambda: Backoff(REDIAL_FIRST_S, REDIAL_MAX_S), init=False)
+    backoff: Backoff = attrs.field(init=False)
     unreachable: bool = attrs.field(default=False, init=False)
     """Whether the last dial failed: then the next failure is no news."""
     _connected_at: float = attrs.field(default=0.0, init=False)
     _nudge: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.backoff = Backoff(REDIAL_FIRST_S, self.redial_max_s)
 
     async def promote(self, connection: Connection) -> None:
         """Make ``connection`` the only one; the one before it has fully ended when this returns.

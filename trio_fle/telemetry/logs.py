@@ -19,7 +19,7 @@ MAX_TEXT: Final = 4096
 """Longest text field; the rest is cut off."""
 
 MAX_LINE: Final = 16 * 1024
-"""Longest JSON line; the fields of a longer one are cut off as a whole."""
+"""Longest JSON line; the fields of a longer one are cut as one text."""
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -88,7 +88,7 @@ def _shape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
 
 
 def _render_json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
-    """Render one line of ``MAX_LINE`` at most; beyond it the fields become one text, their JSON's beginning."""
+    """Render one line, ``MAX_LINE`` at most: fields that need more become the beginning of their JSON."""
     line = json.dumps(event, default=str)
     if len(line) <= MAX_LINE:
         return line
