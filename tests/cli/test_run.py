@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from ports import free_ports
 
 from trio_fle.cli import main
-from trio_fle.cli.ensemble_processes import free_ports
 
 pytestmark = pytest.mark.interop
 

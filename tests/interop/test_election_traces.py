@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 import trio
+from ports import free_ports
 from stand_ins import StandIn, all_connected, ask_as_stranger, row, scripted
-
-from trio_fle.cli.ensemble_processes import free_ports
 
 TRACES = json.loads((Path(__file__).parents[1] / "data" / "election-traces.json").read_text())
 AT_ONCE = 3

@@ -14,9 +14,9 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from ports import free_ports
 from stand_ins import read_handshake
 
-from trio_fle.cli.ensemble_processes import free_ports
 from trio_fle.wire import FrameBuffer, Notification, decode_hello, decode_notification, encode_frame
 
 RECORDED = json.loads((Path(__file__).parents[1] / "data" / "robustness.json").read_text())

@@ -10,8 +10,7 @@ from typing import Any
 
 import attrs
 import trio
-
-from trio_fle.cli.ensemble_processes import free_ports
+from ports import free_ports
 
 JAVA = [
     "java", "-Xmx96m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto",

@@ -1,11 +1,12 @@
 """An ensemble of real member processes on loopback, and what their logs say of them."""
 
+import contextlib
 import json
+import random
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from trio_fle.errors import FleError
 
 _STOP_WITHIN_S: Final = 5.0
 _MAX_LINE_BYTES: Final = 1 << 20
+_SERVER_PORTS: Final = range(10_000, 32_000)
 
 OnEvent = Callable[[int, dict[str, Any]], None]
 """Is shown every event (one JSON object of the log) of every member."""
@@ -119,7 +121,7 @@ class Ensemble:
             await process.wait()
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def open_ensemble(directory: Path, size: int, on_event: OnEvent) -> AsyncIterator[Ensemble]:
     """Start ``size`` members with data under ``directory``; leaving ends them all."""
     configs = await trio.to_thread.run_sync(_write_configs, directory, size)
@@ -137,7 +139,7 @@ async def open_ensemble(directory: Path, size: int, on_event: OnEvent) -> AsyncI
 
 
 def _write_configs(directory: Path, size: int) -> dict[int, Path]:
-    ports = free_ports(2 * size)
+    ports = _free_ports(2 * size)
     servers = "".join(
         f"server.{sid}=127.0.0.1:{ports[2 * sid - 2]}:{ports[2 * sid - 1]}\n" for sid in range(1, size + 1)
     )
@@ -151,11 +153,14 @@ def _write_configs(directory: Path, size: int) -> dict[int, Path]:
     return configs
 
 
-def free_ports(count: int) -> list[int]:
-    """Ask the kernel for ports that are free now, all at the same time so that they differ."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+def _free_ports(count: int) -> list[int]:
+    """Pick ports that nobody listens on, below those that the kernel gives to clients."""
+    picked: list[int] = []
+    with contextlib.ExitStack() as held:
+        for port in random.sample(_SERVER_PORTS, k=len(_SERVER_PORTS)):
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+                picked.append(port)
+            if len(picked) == count:
+                return picked
+    raise DemoFailedError(f"there are no {count} free ports on 127.0.0.1 between 10000 and 32000")
