@@ -1,4 +1,4 @@
-"""Rules of the whole suite: in CI nothing is skipped; without Java, its tests are left out aloud."""
+"""Rules of the whole suite: in CI nothing is skipped; elsewhere what can't run is left out aloud."""
 
 import os
 import shutil
@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-JARS = [Path("/usr/share/java") / name for name in ("zookeeper.jar", "zookeeper-jute.jar")]
-LEFT_OUT = pytest.StashKey[int]()
+NEEDS = {"java": "a real ZooKeeper server", "root": "network namespaces"}
+JARS = [Path("/usr/share/java") / name for name in ("zookeeper.jar", "slf4j-log4j12.jar", "log4j-1.2.jar")]
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.load_profile("suite")
@@ -19,25 +20,32 @@ def in_ci() -> bool:
     return bool(os.environ.get("CI"))
 
 
-def missing_for_java() -> str:
-    missing = [str(jar) for jar in JARS if not jar.exists()]
-    if shutil.which("java") is None:
-        missing.append("the java command")
-    return ", ".join(missing)
+def missing_for(marker: str) -> str:
+    """What this machine lacks for tests with ``marker``; empty where nothing."""
+    if marker == "root":
+        lacks = [] if os.geteuid() == 0 else ["root"]
+        return ", ".join(lacks + ([] if shutil.which("ip") else ["the ip command"]))
+    return ", ".join(
+        [str(jar) for jar in JARS if not jar.exists()]
+        + ([] if shutil.which("java") else ["the java command"])
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave tests out that need a real ZooKeeper where there is none; in CI they run, and fail."""
-    java = [item for item in items if item.get_closest_marker("java")]
-    if java and missing_for_java() and not in_ci():
-        config.hook.pytest_deselected(items=java)
-        items[:] = [item for item in items if item not in java]
-        config.stash[LEFT_OUT] = len(java)
+    """Leave out what this machine lacks the means for, aloud; in CI it runs, and fails."""
+    config.stash[LEFT_OUT] = {}
+    for marker in NEEDS:
+        unable = [item for item in items if item.get_closest_marker(marker)] if missing_for(marker) else []
+        if unable and not in_ci():
+            config.hook.pytest_deselected(items=unable)
+            items[:] = [item for item in items if item not in unable]
+            config.stash[LEFT_OUT][marker] = len(unable)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("java") and (missing := missing_for_java()):
-        pytest.fail(f"needs a real ZooKeeper server, and misses {missing}: run tests/interop/install.sh")
+    for marker, what in NEEDS.items():
+        if item.get_closest_marker(marker) and (missing := missing_for(marker)):
+            pytest.fail(f"needs {what}, and misses {missing}: run tests/interop/install.sh as root")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -63,9 +71,9 @@ def fail_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if count := config.stash.get(LEFT_OUT, 0):
+    for marker, count in config.stash.get(LEFT_OUT, {}).items():
         terminalreporter.write_line(
-            f"{count} tests with real ZooKeeper servers were left out, for want of {missing_for_java()};"
+            f"{count} tests that need {NEEDS[marker]} were left out, for want of {missing_for(marker)};"
             " tests/interop/install.sh says how to have them",
             yellow=True,
         )

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Make sure that a real ZooKeeper 3.8 and a Java runtime are there for the tests beside them (Debian, Ubuntu).
-# A machine that has both is left alone. Needs root or sudo without a password; otherwise says what to do.
+# Make sure that a real ZooKeeper 3.8, a Java runtime and iproute2 are there for the tests (Debian, Ubuntu).
+# A machine that has them is left alone. Needs root or sudo without a password; otherwise says what to do.
 set -euo pipefail
 
-have() { [ -e /usr/share/java/zookeeper.jar ] && [ -e /usr/share/java/zookeeper-jute.jar ] && command -v java >/dev/null; }
+have() {
+  for jar in zookeeper slf4j-log4j12 log4j-1.2; do [ -e "/usr/share/java/$jar.jar" ] || return 1; done
+  command -v java >/dev/null && { command -v ip || [ -x /sbin/ip ]; } >/dev/null
+}
 
 have && exit 0
-packages="zookeeper openjdk-17-jre-headless"
+packages="zookeeper default-jre-headless libslf4j-java liblog4j1.2-java iproute2"
 if [ "$(id -u)" = 0 ]; then
   root=()
 elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
@@ -16,7 +19,7 @@ else
   exit 0
 fi
 if ! command -v apt-get >/dev/null; then
-  echo "tests with real ZooKeeper servers need zookeeper.jar in /usr/share/java and a java command" >&2
+  echo "tests with real ZooKeeper servers need zookeeper.jar in /usr/share/java, java and ip" >&2
   exit 0
 fi
 log=$(mktemp)
@@ -28,4 +31,4 @@ if ! { "${root[@]}" apt-get update -qq && "${install[@]}"; } >"$log" 2>&1 </dev/
   echo "could not install $packages, see above" >&2
   exit 1
 fi
-have || { echo "installed $packages, and still miss /usr/share/java/zookeeper.jar or java" >&2; exit 1; }
+have || { echo "installed $packages, and something of them is still missing" >&2; exit 1; }

@@ -1,0 +1,166 @@
+"""The TCP transport, on real sockets: addresses, names, kernel options, and a half-open connection."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trio
+from ports import free_ports
+
+from trio_fle.config import TransportOptions
+from trio_fle.ensemble import HostPort
+from trio_fle.errors import ConnectionLostError
+from trio_fle.peers import TcpTransport
+
+pytestmark = pytest.mark.interop
+
+
+def loopback(port: int) -> HostPort:
+    return HostPort("127.0.0.1", port)
+
+
+async def test_the_first_of_several_addresses_that_answers_is_taken() -> None:
+    dead, alive = free_ports(2)
+    transport = TcpTransport(TransportOptions())
+    (listener,) = await transport.listen([loopback(alive)])
+    with trio.fail_after(10):
+        stream = await transport.dial([loopback(dead), HostPort("no-such-host.invalid", 1), loopback(alive)])
+        async with listener, stream, await listener.accept():
+            assert transport.remote(stream) == loopback(alive)
+
+
+async def test_where_no_address_answers_each_is_told_with_its_cause() -> None:
+    (dead,) = free_ports(1)
+    with trio.fail_after(10), pytest.raises(ConnectionLostError) as raised:
+        await TcpTransport(TransportOptions()).dial([loopback(dead), HostPort("no-such-host.invalid", 1)])
+    assert f"127.0.0.1:{dead}: Connection refused" in str(raised.value)
+    assert "no-such-host.invalid:1: " in str(raised.value)
+
+
+async def test_a_dial_is_never_its_own_answer() -> None:
+    """A loopback dial to a free port of the clients' range may connect to itself."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    transport = TcpTransport(TransportOptions())
+    with trio.fail_after(30):
+        for _ in range(300):
+            with pytest.raises(ConnectionLostError, match=r"Connection refused|nobody listens"):
+                await transport.dial([loopback(port)])
+
+
+async def test_the_kernel_watches_connections_unless_told_not_to() -> None:
+    (port,) = free_ports(1)
+    for keep_alive in (True, False):
+        transport = TcpTransport(TransportOptions(keep_alive=keep_alive, user_timeout_s=8))
+        (listener,) = await transport.listen([loopback(port)])
+        async with listener, await transport.dial([loopback(port)]) as stream:
+            assert isinstance(stream, trio.SocketStream)
+            assert bool(stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) is keep_alive
+            assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == (
+                8000 if keep_alive else 0
+            )
+            assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize(("own", "all_ips"), [("0.0.0.0", False), ("::", False), ("127.0.0.1", True)])
+async def test_a_wildcard_listens_everywhere(own: str, all_ips: bool) -> None:
+    """Sidecars deliver to 127.0.0.1 or to the pod's address."""
+    (port,) = free_ports(1)
+    transport = TcpTransport(TransportOptions(listen_on_all_ips=all_ips))
+    listeners = await transport.listen([HostPort(own, port)])
+    try:
+        for host in ("127.0.0.1", "127.0.0.2", "::1"):
+            async with await transport.dial([HostPort(host, port)]):
+                pass
+    finally:
+        for listener in listeners:
+            await listener.aclose()
+
+
+async def test_ipv6_literals_are_listened_on_and_dialled() -> None:
+    (port,) = free_ports(1)
+    transport = TcpTransport(TransportOptions())
+    (listener,) = await transport.listen([HostPort("::1", port)])
+    async with listener, await transport.dial([HostPort("::1", port)]) as stream:
+        assert str(transport.remote(stream)) == f"[0:0:0:0:0:0:0:1]:{port}"
+
+
+async def test_a_busy_second_address_leaves_no_listener_behind() -> None:
+    first, second = free_ports(2)
+    transport = TcpTransport(TransportOptions())
+    with socket.create_server(("127.0.0.1", second)), pytest.raises(OSError, match="in use"):
+        await transport.listen([loopback(first), loopback(second)])
+    (listener,) = await transport.listen([loopback(first)])
+    await listener.aclose()
+
+
+async def test_an_own_name_is_told_as_a_number_unless_it_leads_to_oneself() -> None:
+    transport = TcpTransport(TransportOptions())
+    for host in ("192.0.2.1", "no-such-host.invalid", "localhost"):
+        assert await transport.numeric(HostPort(host, 5)) == HostPort(host, 5)
+
+
+HALF_OPEN = """
+import sys, trio
+from trio_fle.config import TransportOptions
+from trio_fle.ensemble import HostPort
+from trio_fle.peers import TcpTransport
+
+async def main():
+    transport = TcpTransport(TransportOptions(user_timeout_s=2))
+    stream = await transport.dial([HostPort("10.99.0.2", 3888)])
+    print("connected", flush=True)
+    sys.stdin.readline()
+    with trio.fail_after(30):
+        try:
+            await stream.receive_some()
+        except trio.BrokenResourceError as error:
+            print("broken:", error.__cause__, flush=True)
+
+trio.run(main)
+"""
+
+
+@pytest.fixture
+def cut_off() -> Iterator[Callable[[], None]]:
+    """Two network namespaces joined by a veth pair: a host of ours, and one whose link can be cut."""
+    names = ("fle-a", "fle-b")
+
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True)
+
+    for name in names:
+        subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+        ip("netns", "add", name)
+    ip("link", "add", "fle-va", "netns", "fle-a", "type", "veth", "peer", "name", "fle-vb", "netns", "fle-b")
+    for name, link, address in (("fle-a", "fle-va", "10.99.0.1/24"), ("fle-b", "fle-vb", "10.99.0.2/24")):
+        ip("-n", name, "address", "add", address, "dev", link)
+        ip("-n", name, "link", "set", link, "up")
+    yield lambda: ip("-n", "fle-b", "link", "set", "fle-vb", "down")
+    for name in names:
+        ip("netns", "delete", name)
+
+
+@pytest.mark.root
+def test_a_half_open_connection_is_found_while_idle(cut_off: Callable[[], None], tmp_path: Path) -> None:
+    """Without keep-alive it is found at the next election, which then lasts a quarter of an hour."""
+    listen = "import socket; s = socket.create_server(('10.99.0.2', 3888)); print('up', flush=True)"
+    in_namespace = ["ip", "netns", "exec"]
+    script = tmp_path / "dial.py"
+    script.write_text(HALF_OPEN)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    hold = f"{listen}; c = s.accept(); import signal; signal.pause()"
+    with subprocess.Popen([*in_namespace, "fle-b", sys.executable, "-c", hold], **pipes) as listening:
+        assert listening.stdout is not None
+        assert listening.stdout.readline() == "up\n"
+        with subprocess.Popen([*in_namespace, "fle-a", sys.executable, str(script)], **pipes) as dialling:
+            assert dialling.stdout is not None
+            assert dialling.stdout.readline() == "connected\n"
+            cut_off()
+            told, _nothing = dialling.communicate("\n", timeout=30)
+            assert "broken: [Errno 110]" in told
+        listening.kill()
