@@ -311,3 +311,24 @@ async def test_a_legacy_handshake_of_an_observer_is_taken(autojump_clock: MockCl
         await wait_all_tasks_blocked()
         assert node.heard == [(5, 3)]
         nursery.cancel_scope.cancel()
+
+
+async def test_of_many_that_would_replace_a_connection_only_the_newest_waits(
+    autojump_clock: MockClock,
+) -> None:
+    """A stranger that claims an id again and again takes one place, not one for each time."""
+    node = Node(MemoryNet(), 1, (1, 2))
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [node])
+        first = await call(node, 2)
+        await wait_all_tasks_blocked()
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        for _ in range(200):
+            newest = await call(node, 2)
+            await wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().tasks_living <= tasks + 5
+        await first.stream.aclose()
+        await newest.say(8)
+        await wait_all_tasks_blocked()
+        assert node.heard == [(2, 8)]
+        nursery.cancel_scope.cancel()

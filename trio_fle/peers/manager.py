@@ -49,7 +49,7 @@ class ConnectionManager:
     """Keeps one connection to each voter, accepts those of others, and reports every notification.
 
     ``run`` does the work; ``set_peers`` names the servers to stay connected with. ``deliver`` is called
-    with every notification, ``changed`` after each connection that came or went.
+    with every notification; ``wait_changed`` tells of each connection that came or went.
     """
 
     me: Identity
@@ -262,6 +262,7 @@ class ConnectionManager:
                 if peer.connection is None:
                     await promote(connection)
                 else:
+                    peer.challenge(connection)
                     nursery.start_soon(self._challenge, connection, peer.connection, promote)
                 await run_connection(
                     connection, peer.outbox, promote, self.deliver, self._count_malformed, self.log

@@ -27,6 +27,7 @@ class Peer:
     """Where it says it can be dialled; used only for a server that no configuration names."""
     outbox: Outbox = attrs.field(factory=Outbox, init=False)
     connection: Connection | None = attrs.field(default=None, init=False)
+    _challenger: Connection | None = attrs.field(default=None, init=False)
     connections: int = attrs.field(default=0, init=False)
     """How many there have been."""
     served: int = attrs.field(default=0, init=False)
@@ -56,12 +57,22 @@ class Peer:
             before.close("replaced by a newer connection")
             await before.ended.wait()
         if before is None:
+            if self._challenger is connection:
+                self._challenger = None
             self.connection, self._connected_at = connection, trio.current_time()
             connection.promoted.set()
             self.nudge()
 
+    def challenge(self, connection: Connection) -> None:
+        """Let ``connection`` wait to replace the present one; only the newest does."""
+        if self._challenger is not None:
+            self._challenger.close("replaced by a newer connection")
+        self._challenger = connection
+
     def release(self, connection: Connection) -> None:
         """Note that ``connection`` has ended."""
+        if self._challenger is connection:
+            self._challenger = None
         if self.connection is not connection:
             return
         self.connection = None
