@@ -148,7 +148,7 @@ def test_a_settled_voter_answers_those_that_look(options: ElectionOptions) -> No
     driver.wait(0.3)
     assert driver.fle.state is PeerState.FOLLOWING
     effects = driver.hear(2, looking(2))
-    assert VoterLooking(2) in effects
+    assert VoterLooking(2, 1) in effects
     told = Notification(PeerState.FOLLOWING, Vote(3, 0, 0), 1, config=driver.ensemble.text.encode())
     assert driver.last_sent(2) == told
     assert driver.hear(2, claim("FOLLOWING", 3)) == []

@@ -137,9 +137,10 @@ class NewerConfig:
 
 @attrs.frozen
 class VoterLooking:
-    """A voter looks for a leader while this member has one: it was answered."""
+    """A voter looks for a leader, in this round, while this member has one: it was answered."""
 
     sender: int
+    round: int
 
 
 Effect = Send | WakeAt | Proposed | Agreed | Decided | Greet | Ignored | NewerConfig | VoterLooking

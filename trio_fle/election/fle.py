@@ -102,7 +102,7 @@ class FastLeaderElection:
                 effects.append(self._send(sender, self.election.proposal, self.round))
             effects += self._carry_on(now, self.election.hear(now, sender, heard))
         elif heard.state is PeerState.LOOKING and self.current_vote is not None:
-            effects.append(VoterLooking(sender))
+            effects.append(VoterLooking(sender, heard.round))
             if self._is_news(sender, heard):
                 effects.append(self._send(sender, self.current_vote, self.voted_in))
         return effects

@@ -39,16 +39,16 @@ _MINUTE_S: Final = 60.0
 class ElectionTask:
     """Owns the election's state machine: nothing else steps it.
 
-    ``decided`` is called with each decision, ``voter_looking`` with each voter that looks for a leader
-    while this member has one. ``manager`` and ``decided`` are set before it runs.
+    ``decided`` is called with each decision, ``voter_looking`` with each voter (and its round) that looks
+    for a leader while this member has one. They and ``manager`` are set before it runs.
     """
 
     fle: FastLeaderElection
-    voter_looking: Callable[[int], None]
     log: structlog.typing.FilteringBoundLogger
     inbox: Inbox[Event] = attrs.field(factory=lambda: Inbox[Event](INBOX_PER_PEER), init=False)
     manager: ConnectionManager = attrs.field(init=False)
     decided: Callable[[Decided], None] = attrs.field(init=False)
+    voter_looking: Callable[[int, int], None] = attrs.field(init=False)
     _texts: ConfigTexts = attrs.field(init=False)
     _wake_at: float = attrs.field(default=math.inf, init=False)
     _told_round: int = attrs.field(default=-1, init=False)
@@ -108,8 +108,8 @@ class ElectionTask:
                 self.decided(effect)
             case Greet(notification):
                 self.manager.greet_with(encode_notification(notification))
-            case VoterLooking(sender):
-                self.voter_looking(sender)
+            case VoterLooking(sender, round_):
+                self.voter_looking(sender, round_)
             case Ignored(sender, reason):
                 if self._noise.admit(("ignored", sender)) is not None:
                     self.log.warning("election.ignored", peer=sender, reason=reason)

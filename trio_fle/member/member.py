@@ -71,6 +71,7 @@ class Member:
     def __attrs_post_init__(self) -> None:
         self._send, self._decisions = trio.open_memory_channel[Decided](1)
         self.election.decided = self._send.send_nowait
+        self.election.voter_looking = self._voter_looking
 
     @classmethod
     def build(
@@ -86,7 +87,7 @@ class Member:
         )
         looking = LookingVoters()
         fle = FastLeaderElection(electorate, config.election)
-        election = ElectionTask(fle, looking.note, log)
+        election = ElectionTask(fle, log)
         protocol = Protocol.V2 if config.transport.multi_address else Protocol.V1
         addresses = tuple(address.election for address in config.me.addresses)
         identity = Identity(config.myid, addresses, protocol)
@@ -123,12 +124,17 @@ class Member:
         while True:
             decided = await self._elect()
             self._log_state(state, decided.state, decided.vote.leader, decided.vote.epoch)
-            self.looking.clear()
+            self.looking.begin(decided.round)
             reason = await self._play(decided)
             self._log_state(decided.state, PeerState.LOOKING, None, decided.vote.epoch, reason=reason)
             if decided.state is PeerState.OBSERVING:
                 await trio.sleep(self.rng.uniform(0, self.config.observer_election_delay_ms / 1000))
             self._look()
+
+    def _voter_looking(self, sid: int, round_: int) -> None:
+        connection = self.manager.connection(sid)
+        if connection is not None:
+            self.looking.note(sid, round_, connection.promoted_at)
 
     def _look(self) -> None:
         self.election.put(self.config.myid, Look(self.stored.zxid, self.stored.epoch))

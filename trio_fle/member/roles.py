@@ -3,7 +3,8 @@
 Each role is an async function that returns why it ended. Until learners speak with their leader on the
 quorum port, these connections are all that is known of it: a follower leaves its leader when the
 connection to it breaks, a leader steps down when the connections of a quorum are gone. Whoever is heard
-looking for a leader has none; it is given one tick, in which a running election would end.
+looking for a leader has none, if it does so in a later round than that of the election, or on a connection
+that is younger than the role; it is given one tick, in which a running election would end.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,20 +22,28 @@ DOUBT_TICKS: Final = 2
 
 @attrs.define(eq=False)
 class LookingVoters:
-    """When each voter was last heard looking for a leader, while this member had one."""
+    """When each voter was last heard looking for a leader, so that it can't be one of this role's.
 
+    A voter that is only slow to decide says the same in the round of the election, on the connection over
+    which it was elected: that counts for nothing.
+    """
+
+    _round: int = attrs.field(default=0, init=False)
+    _began: float = attrs.field(default=0.0, init=False)
     _heard_at: dict[int, float] = attrs.field(factory=dict, init=False)
     _heard: trio.Event = attrs.field(factory=trio.Event, init=False)
 
-    def note(self, sid: int) -> None:
-        """Note that ``sid`` looks for a leader now."""
-        self._heard_at[sid] = trio.current_time()
-        self._heard.set()
-        self._heard = trio.Event()
-
-    def clear(self) -> None:
-        """Forget all: a role begins."""
+    def begin(self, round_: int) -> None:
+        """Begin a role that was decided in ``round_``: what was heard before is forgotten."""
+        self._round, self._began = round_, trio.current_time()
         self._heard_at.clear()
+
+    def note(self, sid: int, round_: int, connected_at: float) -> None:
+        """Note that ``sid`` looks for a leader in ``round_``, on a connection of that age."""
+        if round_ > self._round or connected_at > self._began:
+            self._heard_at[sid] = trio.current_time()
+            self._heard.set()
+            self._heard = trio.Event()
 
     def within(self, seconds: float) -> set[int]:
         """Return those heard in the last ``seconds``."""

@@ -48,6 +48,7 @@ class Connection:
     """Whether a configuration names the peer; of others only the debug log tells."""
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     promoted: trio.Event = attrs.field(factory=trio.Event, init=False)
+    promoted_at: float = attrs.field(default=0.0, init=False)
     ended: trio.Event = attrs.field(factory=trio.Event, init=False)
     heard: bool = attrs.field(default=False, init=False)
     """Whether it ever brought a notification."""

@@ -39,7 +39,6 @@ class Peer:
     backoff: Backoff = attrs.field(init=False)
     unreachable: bool = attrs.field(default=False, init=False)
     """Whether the last dial failed: then the next failure is no news."""
-    _connected_at: float = attrs.field(default=0.0, init=False)
     _nudge: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -59,7 +58,7 @@ class Peer:
         if before is None:
             if self._challenger is connection:
                 self._challenger = None
-            self.connection, self._connected_at = connection, trio.current_time()
+            self.connection, connection.promoted_at = connection, trio.current_time()
             connection.promoted.set()
             self.nudge()
 
@@ -76,7 +75,7 @@ class Peer:
         if self.connection is not connection:
             return
         self.connection = None
-        if trio.current_time() - self._connected_at >= STABLE_S:
+        if trio.current_time() - connection.promoted_at >= STABLE_S:
             self.backoff.reset()
         if self._nudge.is_set():  # told of this connection; whoever waits from now on waits for the next
             self._nudge = trio.Event()
