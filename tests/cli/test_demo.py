@@ -1,5 +1,6 @@
 """The demo, with real processes, as somebody sees it who pipes it into a file."""
 
+import os
 import subprocess
 import sys
 
@@ -31,3 +32,15 @@ def test_two_members_are_too_few_to_lose_one() -> None:
     )
     assert done.returncode == 2
     assert "take 3 or more" in done.stderr
+
+
+def test_on_a_terminal_it_draws_a_table() -> None:
+    script = f"{sys.executable} -m trio_fle demo"
+    done = subprocess.run(
+        ["script", "--quiet", "--return", "--command", script, "/dev/null"],
+        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+        env={**os.environ, "TERM": "xterm-256color"},
+    )  # fmt: skip
+    assert done.returncode == 0
+    for cell in ("LEADING", "FOLLOWING", "killed", "┏━━━━━━━━┳"):
+        assert cell in done.stdout

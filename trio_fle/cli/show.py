@@ -34,9 +34,9 @@ def open_show(members: int) -> Iterator[Show]:
     if not console.is_terminal:
         yield PlainShow(console)
         return
-    show = LiveShow(members)
-    with Live(console=console, refresh_per_second=20, get_renderable=show.render):
-        yield show
+    # drawn when something happens, not by a thread of its own
+    with Live(console=console, auto_refresh=False) as live:
+        yield LiveShow(members, live)
 
 
 def describe(event: dict[str, Any]) -> str | None:
@@ -82,6 +82,7 @@ class LiveShow:
     """A table of the members over the last lines of their story."""
 
     members: int
+    live: Live
     _states: dict[int, str] = attrs.field(factory=dict, init=False)
     _leaders: dict[int, str] = attrs.field(factory=dict, init=False)
     _rounds: dict[int, str] = attrs.field(factory=dict, init=False)
@@ -101,10 +102,12 @@ class LiveShow:
             self._rounds[sid] = str(event["round"])
         if (words := describe(event)) is not None:
             self._lines.append(Text(f"{_now()}  member {sid}  {words}"))
+        self.live.update(self.render(), refresh=True)
 
     def say(self, words: str) -> None:
         """Show what the demo does."""
         self._lines.append(Text(f"{_now()}  {words}", style="bold"))
+        self.live.update(self.render(), refresh=True)
 
     def render(self) -> Group:
         """Draw the present moment."""
