@@ -53,7 +53,6 @@ class ElectionTask:
     _wake_at: float = attrs.field(default=math.inf, init=False)
     _told_round: int = attrs.field(default=-1, init=False)
     _newest_config: int = attrs.field(init=False)
-    _dropped: dict[tuple[int, str], int] = attrs.field(factory=dict, init=False)
     _noise: OncePerInterval = attrs.field(init=False)
     _debug: bool = attrs.field(init=False)
 
@@ -131,11 +130,10 @@ class ElectionTask:
             self._count_drop(to, "outbox")
 
     def _count_drop(self, peer: int, queue: str) -> None:
-        dropped = self._dropped[peer, queue] = self._dropped.get((peer, queue), 0) + 1
-        if self._noise.admit((queue, peer)) is not None:
+        if (before := self._noise.admit((queue, peer))) is not None:
             # an unsent vote that a newer one replaced is as it should be, an unread one is not
             log = self.log.warning if queue == "inbox" else self.log.info
-            log("peer.overflow", peer=peer, queue=queue, dropped=dropped)
+            log("peer.overflow", peer=peer, queue=queue, dropped=before + 1)
 
     def _log_proposal(self, effect: Proposed) -> None:
         vote = effect.vote
