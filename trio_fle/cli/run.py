@@ -79,23 +79,22 @@ async def _serve(config: MemberConfig, writer: LogWriter, log: structlog.typing.
     for warning in config.warnings:
         log.warning("config.warning", reason=warning)
     stopped: list[MemberStoppedError] = []
+    stop = trio.CancelScope()
 
     async def member() -> None:
-        reason = "signal"
         try:
             await run_member(config, TcpTransport(config.transport), load_vote, log)
         except MemberStoppedError as error:
             stopped.append(error)
-            reason = str(error)
         finally:
-            log.info("member.stopped", reason=reason)
+            unforeseen = "signal" if stop.cancel_called else "an unforeseen error, told on stderr"
+            log.info("member.stopped", reason=str(stopped[0]) if stopped else unforeseen)
 
     async def load_vote() -> StoredVote:
         return await trio.to_thread.run_sync(load_stored_vote, config.data_dir, config.data_log_dir)
 
     async with trio.open_nursery() as service:
         await service.start(writer.run)
-        stop = trio.CancelScope()
         await service.start(_stop_on_signal, stop)
         with stop:
             await member()
