@@ -1,0 +1,121 @@
+"""Packets of the quorum port, and the records in them.
+
+::
+
+    QuorumPacket = int32 type, int64 zxid, buffer data, vector<{ustring scheme, ustring id}> authinfo
+    LearnerInfo  = int64 serverid, int32 protocolVersion, int64 configVersion (3.5 and later)
+
+Source: ``zookeeper.jute``, ``QuorumPacket`` and ``LearnerInfo``.
+"""
+
+import enum
+import struct
+from typing import Final
+
+import attrs
+
+from trio_fle.errors import MalformedMessageError
+from trio_fle.wire.jute import Reader, read_buffer, read_count, read_int, read_long, read_string, write_buffer
+
+PROTOCOL_VERSION: Final = 0x10000
+"""Of the learner protocol since 3.4: with LEADERINFO and ACKEPOCH."""
+
+_MAX_IDS: Final = 1024
+_HEAD: Final = struct.Struct(">iq")
+_INT: Final = struct.Struct(">i")
+_INFO: Final = struct.Struct(">qiq")
+_OLD_INFO: Final = struct.Struct(">qi")
+
+
+class PacketType(enum.IntEnum):
+    """What a packet is; other numbers exist only on the wire."""
+
+    REQUEST = 1
+    PROPOSAL = 2
+    ACK = 3
+    COMMIT = 4
+    PING = 5
+    REVALIDATE = 6
+    SYNC = 7
+    INFORM = 8
+    COMMITANDACTIVATE = 9
+    NEWLEADER = 10
+    FOLLOWERINFO = 11
+    UPTODATE = 12
+    DIFF = 13
+    TRUNC = 14
+    SNAP = 15
+    OBSERVERINFO = 16
+    LEADERINFO = 17
+    ACKEPOCH = 18
+    INFORMANDACTIVATE = 19
+
+
+@attrs.frozen
+class QuorumPacket:
+    """One packet between leader and learner. ``type`` may be a number that is no ``PacketType``."""
+
+    type: int
+    zxid: int
+    data: bytes | None = None
+    authinfo: tuple[tuple[str | None, str | None], ...] | None = None
+
+
+@attrs.frozen
+class LearnerInfo:
+    """Who a learner is. ``config_version`` is None in the form of 3.4."""
+
+    sid: int
+    protocol_version: int = PROTOCOL_VERSION
+    config_version: int | None = 0
+
+
+def read_packet() -> Reader[QuorumPacket]:
+    """Read one packet. Raises ``MalformedMessageError`` for lengths out of bounds."""
+    kind = yield from read_int()
+    zxid = yield from read_long()
+    data = yield from read_buffer()
+    count = yield from read_count(_MAX_IDS)
+    if count is None:
+        return QuorumPacket(kind, zxid, data)
+    ids = []
+    for _ in range(count):
+        scheme = yield from read_string()
+        identity = yield from read_string()
+        ids.append((scheme, identity))
+    return QuorumPacket(kind, zxid, data, tuple(ids))
+
+
+def encode_packet(packet: QuorumPacket) -> bytes:
+    """Encode a packet."""
+    encoded = _HEAD.pack(packet.type, packet.zxid) + write_buffer(packet.data)
+    if packet.authinfo is None:
+        return encoded + _INT.pack(-1)
+    texts = [text for pair in packet.authinfo for text in pair]
+    ids = b"".join(write_buffer(None if text is None else text.encode()) for text in texts)
+    return encoded + _INT.pack(len(packet.authinfo)) + ids
+
+
+def decode_learner_info(data: bytes | None) -> LearnerInfo | None:
+    """Decode what a learner says of itself; None where it says nothing (before 3.3).
+
+    8 bytes give the id, 12 the protocol version, 20 the version of its configuration; what follows is
+    ignored. Raises ``MalformedMessageError`` below 8 bytes.
+    """
+    if data is None:
+        return None
+    if len(data) >= _INFO.size:
+        return LearnerInfo(*_INFO.unpack_from(data))
+    if len(data) >= _OLD_INFO.size:
+        sid, version = _OLD_INFO.unpack_from(data)
+        return LearnerInfo(sid, version, None)
+    if len(data) < 8:
+        raise MalformedMessageError(f"learner information of {len(data)} bytes has no server id")
+    return LearnerInfo(int.from_bytes(data[:8], "big", signed=True), 0, None)
+
+
+def encode_learner_info(info: LearnerInfo) -> bytes:
+    """Encode what a learner says of itself."""
+    if info.config_version is None:
+        return _OLD_INFO.pack(info.sid, info.protocol_version)
+    return _INFO.pack(info.sid, info.protocol_version, info.config_version)
