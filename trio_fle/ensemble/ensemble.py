@@ -1,6 +1,7 @@
 """One configuration of an ensemble: its servers, its quorum system, its version, and their text."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Final
@@ -181,9 +182,9 @@ def _parse_weight(key: str, text: str) -> int:
 def _hierarchical(
     voters: frozenset[int], groups: dict[int, tuple[int, ...]], weights: dict[int, int]
 ) -> Hierarchical:
-    grouped = [sid for sids in groups.values() for sid in sids]
-    for sid in grouped:
-        if grouped.count(sid) > 1:
+    grouped = Counter(sid for sids in groups.values() for sid in sids)
+    for sid, times in grouped.items():
+        if times > 1:
             raise ConfigError(f"server {sid} is in more than one group; leave it in one")
         if sid not in voters and sid not in weights:
             raise ConfigError(f"server {sid} is in a group, but is no participant; take it out")

@@ -1,12 +1,14 @@
 """Configuration texts out of notifications, parsed once each and only where they can matter."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 import attrs
 
 from trio_fle.ensemble import Ensemble, parse_ensemble
 from trio_fle.errors import ConfigError
+from trio_fle.peers.quiet import TokenBucket
 
 MAX_TEXT_BYTES: Final = 64 * 1024
 """Longest text that is parsed: some 700 servers. The message is valid, and its vote counts, beyond it."""
@@ -19,15 +21,19 @@ class ConfigTexts:
     """Turns texts into configurations, and remembers those it met last.
 
     A text that can't be used is dropped and counted; the vote that came with it counts nevertheless. (A
-    Java receiver dies of some: ``version=zz``, ``server.x``, a port of 70000.)
+    Java receiver dies of some: ``version=zz``, ``server.x``, a port of 70000.) Reading a long one takes
+    some 50 ms, so that only a few new ones are read at a time.
     """
 
     ours: Ensemble
+    clock: Callable[[], float]
     unusable: int = attrs.field(default=0, init=False)
     _known: OrderedDict[bytes, Ensemble | None] = attrs.field(factory=OrderedDict, init=False)
     _our_text: bytes = attrs.field(init=False)
+    _new_texts: TokenBucket = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._new_texts = TokenBucket(burst=_REMEMBERED, per_s=1, clock=self.clock)
         self._our_text = self.ours.text.encode()
 
     def parse(self, sender: int, text: bytes | None) -> Ensemble | None:
@@ -36,11 +42,14 @@ class ConfigTexts:
             return None
         if text == self._our_text:
             return self.ours
-        if len(text) > MAX_TEXT_BYTES:
+        if len(text) > MAX_TEXT_BYTES or b"\\" in text:
+            # nobody writes an escape there; a text full of continued lines takes the reader seconds
             self.unusable += 1
             return None
         if text in self._known:
             self._known.move_to_end(text)
+        elif not self._new_texts.take():
+            return None
         else:
             self._known[text] = self._read(text)
             if len(self._known) > _REMEMBERED:

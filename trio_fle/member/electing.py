@@ -58,7 +58,7 @@ class ElectionTask:
 
     def __attrs_post_init__(self) -> None:
         current = self.fle.electorate.current
-        self._texts = ConfigTexts(current)
+        self._texts = ConfigTexts(current, trio.current_time)
         self._newest_config = current.version
         self._noise = OncePerInterval(_MINUTE_S, trio.current_time)
         self._debug = self.log.is_enabled_for(10)
