@@ -175,6 +175,17 @@ async def test_one_line_a_minute_tells_of_a_port_scanner(autojump_clock: MockClo
         nursery.cancel_scope.cancel()
 
 
+async def test_who_claims_an_id_and_hangs_up_does_not_fill_the_log(autojump_clock: MockClock) -> None:
+    node = Node(MemoryNet(), 1, (1, 2))
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [node])
+        for _ in range(500):
+            await (await call(node, 2)).stream.aclose()
+            await trio.sleep(0.1)
+        assert len([each for each in node.events if each["level"] != "debug"]) <= 45
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_legal_frame_that_never_ends_holds_its_own_bytes_only(autojump_clock: MockClock) -> None:
     node = Node(MemoryNet(), 1, (1, 2))
     async with trio.open_nursery() as nursery:

@@ -22,6 +22,14 @@ def test_each_key_passes_once_an_interval_and_brings_the_count_of_those_held_bac
     assert noise.admit("a") is None
 
 
+def test_a_burst_passes_before_a_key_is_held_back() -> None:
+    clock = Clock()
+    told = OncePerInterval(60, clock, burst=3)
+    assert [told.admit("a") for _ in range(5)] == [0, 0, 0, None, None]
+    clock.now = 60
+    assert [told.admit("a") for _ in range(4)] == [2, 0, 0, None]
+
+
 def test_no_more_keys_are_remembered_than_allowed() -> None:
     noise = OncePerInterval(60, Clock(), max_keys=10)
     for key in range(1000):

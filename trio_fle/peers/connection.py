@@ -45,7 +45,9 @@ class Connection:
     number: int = 0
     """Which connection of this peer it is, counted as they came."""
     known: bool = True
-    """Whether a configuration names the peer; of others only the debug log tells."""
+    """Whether a configuration names the peer."""
+    told: bool = True
+    """Whether the log tells of it; otherwise only the debug log does."""
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     promoted: trio.Event = attrs.field(factory=trio.Event, init=False)
     promoted_at: float = attrs.field(default=0.0, init=False)
@@ -80,7 +82,7 @@ async def run_connection(
 ) -> None:
     """Serve ``connection`` until either direction ends; on return both have, and the stream is closed."""
     log = log.bind(peer=connection.peer)
-    tell = log.info if connection.known else log.debug
+    tell = log.info if connection.told else log.debug
     try:
         with connection.scope:
             async with connection.stream, trio.open_nursery() as nursery:

@@ -27,6 +27,9 @@ from trio_fle.wire import Hello, Protocol, encode_frame, encode_hello
 MAX_STRANGERS: Final = 64
 """Connections kept of servers that no configuration names (status commands, observers without an id)."""
 
+TOLD_PER_MINUTE: Final = 20
+"""Connections from one host under one id that the log tells of at most: anybody may claim a server's id, and hang up."""
+
 KNOCK_PATIENCE_S: Final = 0.25
 """How long a lower id leaves it to the higher one to renew a lost connection, before it knocks: a knock
 that crosses the renewed connection makes a Java server drop it."""
@@ -69,12 +72,14 @@ class ConnectionManager:
     _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
     _next_anonymous: int = attrs.field(default=-1, init=False)
     _noise: OncePerInterval = attrs.field(init=False)
+    _told: OncePerInterval = attrs.field(init=False)
     _probes: OncePerInterval = attrs.field(init=False)
     _strange_dials: TokenBucket = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         clock: Callable[[], float] = trio.current_time
         self._noise = OncePerInterval(_MINUTE_S, clock)
+        self._told = OncePerInterval(_MINUTE_S, clock, burst=TOLD_PER_MINUTE)
         self._probes = OncePerInterval(_PROBE_EVERY_S, clock)
         self._strange_dials = TokenBucket(burst=10, per_s=1, clock=clock)
 
@@ -257,6 +262,8 @@ class ConnectionManager:
         peer.connections += 1
         connection.number = peer.connections
         connection.known = peer.sid in self._configured
+        source = (connection.address.host, peer.sid)
+        connection.told = connection.known and self._told.admit(source) is not None
         try:
             async with trio.open_nursery() as nursery:
                 if peer.connection is None:

@@ -8,25 +8,29 @@ import attrs
 
 @attrs.define
 class OncePerInterval:
-    """Lets each key through once an interval, and counts what it held back meanwhile.
+    """Lets each key through once (or ``burst`` times) an interval, and counts what it held back meanwhile.
 
     Remembers at most ``max_keys`` keys, those heard of last.
     """
 
     interval_s: float
     clock: Callable[[], float]
+    burst: int = 1
     max_keys: int = 1024
     _last: OrderedDict[object, tuple[float, int]] = attrs.field(factory=OrderedDict, init=False)
+    """When each key's interval began, and how often it was heard of since."""
 
     def admit(self, key: object) -> int | None:
-        """Return how many were held back since the last that passed, or None to hold this one back."""
+        """Return how many were held back in the interval before, or None to hold this one back."""
         now = self.clock()
-        since, held = self._last.pop(key, (-self.interval_s, 0))
-        passes = now - since >= self.interval_s
-        self._last[key] = (now, 0) if passes else (since, held + 1)
+        since, heard = self._last.pop(key, (-self.interval_s, 0))
+        anew = now - since >= self.interval_s
+        self._last[key] = (now, 1) if anew else (since, heard + 1)
         while len(self._last) > self.max_keys:
             self._last.popitem(last=False)
-        return held if passes else None
+        if anew:
+            return max(0, heard - self.burst)
+        return 0 if heard < self.burst else None
 
 
 @attrs.define
