@@ -28,7 +28,7 @@ MAX_STRANGERS: Final = 64
 """Connections kept of servers that no configuration names (status commands, observers without an id)."""
 
 TOLD_PER_MINUTE: Final = 20
-"""Connections from one host under one id that the log tells of at most: anybody may claim a server's id, and hang up."""
+"""Connections from one host under one id that the log tells of: anybody may claim an id, and hang up."""
 
 KNOCK_PATIENCE_S: Final = 0.25
 """How long a lower id leaves it to the higher one to renew a lost connection, before it knocks: a knock
