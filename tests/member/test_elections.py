@@ -1,6 +1,7 @@
 """Whole members elect, lose each other, and elect again: in virtual time, over memory streams."""
 
 import itertools
+import random
 
 import pytest
 import trio
@@ -243,3 +244,31 @@ async def test_a_cancelled_member_leaves_nothing_running(autojump_clock: MockClo
         await wait_all_tasks_blocked()
         assert trio.lowlevel.current_statistics().tasks_living == before
         assert ensemble.net.listeners == {}
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_whatever_is_killed_and_started_they_end_on_one_leader(
+    seed: int, autojump_clock: MockClock
+) -> None:
+    """A story of kills and restarts at awkward moments; fifteen quiet seconds later all agree."""
+    rng = random.Random(seed)
+    roles = dict.fromkeys(range(1, rng.choice([3, 4, 5]) + 1), "participant")
+    if rng.random() < 0.4:
+        roles[len(roles) + 1] = "observer"
+    async with trio.open_nursery() as nursery:
+        ensemble = VirtualEnsemble(nursery, roles)
+        for sid in rng.sample(list(roles), len(roles)):
+            await ensemble.start(sid)
+            await trio.sleep(rng.choice([0, 0.01, 0.1, 0.25, 1]))
+        for _ in range(rng.randrange(1, 12)):
+            await trio.sleep(rng.choice([0, 0.005, 0.05, 0.1, 0.2, 0.21, 0.3, 0.6, 2]))
+            sid = rng.choice(list(roles))
+            if sid in ensemble.running:
+                ensemble.kill(sid)
+            else:
+                await ensemble.start(sid)
+        for sid in roles.keys() - ensemble.running.keys():
+            await ensemble.start(sid)
+        await trio.sleep(15)
+        ensemble.leader()
+        nursery.cancel_scope.cancel()

@@ -95,7 +95,7 @@ class VirtualEnsemble:
     def leader(self) -> int:
         """The one leader, whom all others follow or observe."""
         roles = self.roles_now()
-        (leader,) = [sid for sid, role in roles.items() if role == ("LEADING", sid)] or [0]
+        leader = max((sid for sid, role in roles.items() if role == ("LEADING", sid)), default=0)
         expected = {
             sid: (
                 "LEADING" if sid == leader else "OBSERVING" if self.roles[sid] == "observer" else "FOLLOWING",

@@ -143,4 +143,13 @@ class VoterLooking:
     round: int
 
 
-Effect = Send | WakeAt | Proposed | Agreed | Decided | Greet | Ignored | NewerConfig | VoterLooking
+@attrs.frozen
+class LeaderLeft:
+    """The leader of this member says that it follows another one."""
+
+    sender: int
+
+
+Effect = (
+    Send | WakeAt | Proposed | Agreed | Decided | Greet | Ignored | NewerConfig | VoterLooking | LeaderLeft
+)

@@ -14,6 +14,7 @@ from trio_fle.election.events import (
     Event,
     Greet,
     Heard,
+    LeaderLeft,
     Look,
     NewerConfig,
     Send,
@@ -28,7 +29,7 @@ from trio_fle.vote import LearnerType, PeerState, Vote
 from trio_fle.wire import Notification
 
 MAX_ASKERS: Final = 256
-"""How many non-voters that asked during an election are told its end; more of them must ask again."""
+"""How many non-voters that asked are told the end of each election; those before them must ask again."""
 
 
 @attrs.define
@@ -49,6 +50,8 @@ class FastLeaderElection:
     election: Election | None = attrs.field(default=None, init=False)
     configs: dict[int, Ensemble] = attrs.field(factory=dict, init=False)
     """Configurations of voters that differ from ours, as last heard."""
+    followers: set[int] = attrs.field(factory=set, init=False)
+    """Voters whose last word was that they follow this member."""
     _began: float = attrs.field(default=0.0, init=False)
     _sent: int = attrs.field(default=0, init=False)
     _received: int = attrs.field(default=0, init=False)
@@ -82,7 +85,6 @@ class FastLeaderElection:
         self.state = PeerState.LOOKING
         self.round += 1
         self._began, self._sent, self._received = now, 0, 0
-        self._askers.clear()
         self._answered.clear()
         self.election = Election(self.electorate, self.options, initial, self.round)
         return self._carry_on(now, self.election.start(now))
@@ -96,6 +98,7 @@ class FastLeaderElection:
             return effects + self._answer_non_voter(sender)
         if heard.state is None:
             return effects
+        self._note_allegiance(sender, heard)
         if self.election is not None:
             self._received += 1
             if heard.state is PeerState.LOOKING and heard.round < self.round and self._is_news(sender, heard):
@@ -105,7 +108,29 @@ class FastLeaderElection:
             effects.append(VoterLooking(sender, heard.round))
             if self._is_news(sender, heard):
                 effects.append(self._send(sender, self.current_vote, self.voted_in))
+        elif self.options.early_finalize:
+            effects += self._set_right(sender, heard)
         return effects
+
+    def _set_right(self, sender: int, heard: Notification) -> list[Effect]:
+        """Tell a voter that follows us that we don't lead; learn the same of our own leader.
+
+        (A real server listens to no claim once it is settled: its learner connection tells.)
+        """
+        if heard.state is not PeerState.FOLLOWING or self.current_vote is None:
+            return []
+        effects: list[Effect] = []
+        if heard.vote.leader == self.electorate.me and self.state is not PeerState.LEADING:
+            effects.append(self._send(sender, self.current_vote, self.voted_in))
+        if self.current_vote.leader == sender:
+            effects.append(LeaderLeft(sender))
+        return effects
+
+    def _note_allegiance(self, sender: int, heard: Notification) -> None:
+        if heard.state is PeerState.FOLLOWING and heard.vote.leader == self.electorate.me:
+            self.followers.add(sender)
+        else:
+            self.followers.discard(sender)
 
     def _is_news(self, sender: int, heard: Notification) -> bool:
         """Whether a voter that looks for a leader is to be answered.
@@ -133,8 +158,9 @@ class FastLeaderElection:
         """Answer observers and strangers at once, whatever they said, with the last concluded vote."""
         if self.current_vote is None:
             return []
-        if self.election is not None and len(self._askers) < MAX_ASKERS:
-            self._askers[sender] = None
+        self._askers[sender] = None
+        if len(self._askers) > MAX_ASKERS:
+            del self._askers[next(iter(self._askers))]
         return [self._send(sender, self.current_vote, self.round)]
 
     def _carry_on(self, now: float, effects: list[Effect]) -> list[Effect]:
@@ -167,10 +193,14 @@ class FastLeaderElection:
             sent=self._sent,
             received=self._received,
         )
-        # non-voters that asked in vain are told, lest they wait for their next resend
+        # non-voters that asked at any time are told, lest they wait for their next resend or keep a leader
+        # that is none any more
         told = [self._send(sid, outcome.vote, self.round) for sid in self._askers]
-        self._askers.clear()
         effects: list[Effect] = [WakeAt(math.inf), decided, *told]
+        if self.options.early_finalize and self.state is not PeerState.LEADING:
+            # the leader is told that we follow, and those who follow us that we don't lead
+            hear = self.followers | {outcome.vote.leader}
+            effects += [self._send(sid, outcome.vote, outcome.round) for sid in sorted(hear)]
         if self.electorate.me in self.electorate.voters:
             effects.append(Greet(self._notification(outcome.vote, outcome.round)))
         return effects

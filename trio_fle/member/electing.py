@@ -16,6 +16,7 @@ from trio_fle.election.events import (
     Greet,
     Heard,
     Ignored,
+    LeaderLeft,
     NewerConfig,
     Proposed,
     Send,
@@ -40,7 +41,8 @@ class ElectionTask:
     """Owns the election's state machine: nothing else steps it.
 
     ``decided`` is called with each decision, ``voter_looking`` with each voter (and its round) that looks
-    for a leader while this member has one. They and ``manager`` are set before it runs.
+    for a leader while this member has one, ``leader_left`` with a leader that follows another one. They
+    and ``manager`` are set before it runs.
     """
 
     fle: FastLeaderElection
@@ -49,6 +51,7 @@ class ElectionTask:
     manager: ConnectionManager = attrs.field(init=False)
     decided: Callable[[Decided], None] = attrs.field(init=False)
     voter_looking: Callable[[int, int], None] = attrs.field(init=False)
+    leader_left: Callable[[int], None] = attrs.field(init=False)
     _texts: ConfigTexts = attrs.field(init=False)
     _wake_at: float = attrs.field(default=math.inf, init=False)
     _told_round: int = attrs.field(default=-1, init=False)
@@ -107,6 +110,8 @@ class ElectionTask:
                 self.decided(effect)
             case Greet(notification):
                 self.manager.greet_with(encode_notification(notification))
+            case LeaderLeft(sender):
+                self.leader_left(sender)
             case VoterLooking(sender, round_):
                 self.voter_looking(sender, round_)
             case Ignored(sender, reason):

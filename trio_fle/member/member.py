@@ -72,6 +72,7 @@ class Member:
         self._send, self._decisions = trio.open_memory_channel[Decided](1)
         self.election.decided = self._send.send_nowait
         self.election.voter_looking = self._voter_looking
+        self.election.leader_left = self.looking.note_left
 
     @classmethod
     def build(
@@ -164,7 +165,8 @@ class Member:
     async def _play(self, decided: Decided) -> str:
         tick_s = self.config.tick_time_ms / 1000
         if decided.state is PeerState.LEADING:
-            return await lead(self.election.fle.electorate, self.manager, self.looking, tick_s)
+            init_s = tick_s * self.config.init_limit
+            return await lead(self.election.fle, self.manager, self.looking, tick_s, init_s)
         return await follow(decided.vote.leader, self.manager, self.looking, tick_s)
 
     def _log_state(

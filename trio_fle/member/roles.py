@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 import trio
 
-from trio_fle.election.electorate import Electorate
+from trio_fle.election.fle import FastLeaderElection
 from trio_fle.peers import ConnectionManager
 
 DOUBT_TICKS: Final = 2
@@ -28,6 +28,8 @@ class LookingVoters:
     which it was elected: that counts for nothing.
     """
 
+    left: set[int] = attrs.field(factory=set, init=False)
+    """Leaders that said they follow another one."""
     _round: int = attrs.field(default=0, init=False)
     _began: float = attrs.field(default=0.0, init=False)
     _heard_at: dict[int, float] = attrs.field(factory=dict, init=False)
@@ -37,6 +39,7 @@ class LookingVoters:
         """Begin a role that was decided in ``round_``: what was heard before is forgotten."""
         self._round, self._began = round_, trio.current_time()
         self._heard_at.clear()
+        self.left.clear()
 
     def note(self, sid: int, round_: int, connected_at: float) -> None:
         """Note that ``sid`` looks for a leader in ``round_``, on a connection of that age."""
@@ -44,6 +47,12 @@ class LookingVoters:
             self._heard_at[sid] = trio.current_time()
             self._heard.set()
             self._heard = trio.Event()
+
+    def note_left(self, sid: int) -> None:
+        """Note that ``sid``, which was to lead, follows another."""
+        self.left.add(sid)
+        self._heard.set()
+        self._heard = trio.Event()
 
     def within(self, seconds: float) -> set[int]:
         """Return those heard in the last ``seconds``."""
@@ -74,13 +83,23 @@ async def follow(leader: int, manager: ConnectionManager, looking: LookingVoters
         await trio.sleep(tick_s)
         return "the leader looks for a leader itself"
 
-    return await _first_of(until_broken, until_it_looks)
+    async def until_it_left() -> str:
+        while leader not in looking.left:
+            await looking.wait()
+        return "the leader follows another one"
+
+    return await _first_of(until_broken, until_it_looks, until_it_left)
 
 
 async def lead(
-    electorate: Electorate, manager: ConnectionManager, looking: LookingVoters, tick_s: float
+    fle: FastLeaderElection, manager: ConnectionManager, looking: LookingVoters, tick_s: float, init_s: float
 ) -> str:
-    """Lead until the connections of a quorum are gone, or too many voters look for another leader."""
+    """Lead until the connections of a quorum are gone, or too many voters look for or have another leader.
+
+    Within ``init_s`` a quorum must have told that it follows this member, and stay with it (unless
+    ``fle.earlyFinalize`` is false: then nobody tells).
+    """
+    electorate = fle.electorate
 
     def supporters() -> set[int]:
         return set((manager.connected | {electorate.me}) & electorate.voters)
@@ -96,7 +115,19 @@ async def lead(
         await trio.sleep(tick_s)
         return "too many voters look for a leader"
 
-    return await _first_of(until_alone, until_doubted)
+    async def until_unfollowed() -> str:
+        await trio.sleep(init_s)
+        missed = 0
+        while missed < 2:  # one that is just changing over will have told by the next tick
+            await trio.sleep(tick_s)
+            followed = electorate.is_quorum(supporters() & (fle.followers | {electorate.me}))
+            missed = 0 if followed else missed + 1
+        return "too few voters follow"
+
+    watches = [until_alone, until_doubted]
+    if fle.options.early_finalize:
+        watches.append(until_unfollowed)
+    return await _first_of(*watches)
 
 
 async def _first_of(*watches: Callable[[], Awaitable[str]]) -> str:
