@@ -154,6 +154,18 @@ def test_a_settled_voter_answers_those_that_look(options: ElectionOptions) -> No
     assert driver.hear(2, claim("FOLLOWING", 3)) == []
 
 
+def test_a_leader_that_a_better_vote_convinced_after_our_decision_is_told_of(
+    options: ElectionOptions,
+) -> None:
+    """What a restarted third server does to a Java leader-to-be within its finalize wait: it says so once."""
+    driver = voter(1, 3, options)
+    driver.hear(2, looking(2))
+    driver.wait(0.3)
+    assert driver.fle.state is PeerState.FOLLOWING
+    assert VoterLooking(2, 1, convinced=True) in driver.hear(2, looking(3))
+    assert VoterLooking(2, 1, convinced=False) in driver.hear(2, looking(2))
+
+
 def test_a_non_voter_is_answered_at_once_in_any_state(options: ElectionOptions) -> None:
     driver = voter(1, 3, options)
     for state in ("LOOKING", "FOLLOWING", "LEADING", "OBSERVING"):

@@ -5,6 +5,7 @@ import random
 
 import pytest
 import trio
+from core_driver import looking
 from members import VirtualEnsemble, VirtualMember, ensemble_of
 from memory_net import MemoryNet
 from nodes import Caller, address_of, body, hello
@@ -12,7 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.election.options import ElectionOptions
 from trio_fle.errors import ListenError
-from trio_fle.wire import encode_frame
+from trio_fle.wire import encode_frame, encode_notification
 
 VOTERS = dict.fromkeys((1, 2, 3), "participant")
 FIVE = dict.fromkeys((1, 2, 3, 4, 5), "participant")
@@ -230,6 +231,25 @@ async def test_who_is_no_candidate_follows_and_never_leads(autojump_clock: MockC
         members[1].kill()
         await trio.sleep(1)
         assert members[2].role() == ("FOLLOWING", 1)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_leader_that_was_convinced_of_another_in_the_same_round_is_left(
+    autojump_clock: MockClock,
+) -> None:
+    """A Java server does so when a third one comes back within its finalize wait, and never says more."""
+    net = MemoryNet()
+    async with trio.open_nursery() as nursery:
+        member = VirtualMember(1, ensemble_of(VOTERS), net)
+        await nursery.start(member.run)
+        stream = net.call(address_of(1))
+        await stream.send_all(hello(2) + encode_frame(encode_notification(looking(2))))
+        nursery.start_soon(Caller(stream).next)
+        await trio.sleep(0.5)
+        assert member.role() == ("FOLLOWING", 2)
+        await stream.send_all(encode_frame(encode_notification(looking(3))))
+        await trio.sleep(1)
+        assert member.role() == ("LOOKING", None)
         nursery.cancel_scope.cancel()
 
 

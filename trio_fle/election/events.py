@@ -137,10 +137,14 @@ class NewerConfig:
 
 @attrs.frozen
 class VoterLooking:
-    """A voter looks for a leader, in this round, while this member has one: it was answered."""
+    """A voter looks for a leader, in this round, while this member has one: it was answered.
+
+    ``convinced`` says that it now votes for a better one than this member's.
+    """
 
     sender: int
     round: int
+    convinced: bool = False
 
 
 @attrs.frozen

@@ -105,7 +105,8 @@ class FastLeaderElection:
                 effects.append(self._send(sender, self.election.proposal, self.round))
             effects += self._carry_on(now, self.election.hear(now, sender, heard))
         elif heard.state is PeerState.LOOKING and self.current_vote is not None:
-            effects.append(VoterLooking(sender, heard.round))
+            convinced = self.electorate.better(heard.vote, self.current_vote)
+            effects.append(VoterLooking(sender, heard.round, convinced))
             if self._is_news(sender, heard):
                 effects.append(self._send(sender, self.current_vote, self.voted_in))
         elif self.options.early_finalize:

@@ -40,7 +40,7 @@ _MINUTE_S: Final = 60.0
 class ElectionTask:
     """Owns the election's state machine: nothing else steps it.
 
-    ``decided`` is called with each decision, ``voter_looking`` with each voter (and its round) that looks
+    ``decided`` is called with each decision, ``voter_looking`` with each voter that looks
     for a leader while this member has one, ``leader_left`` with a leader that follows another one. They
     and ``manager`` are set before it runs.
     """
@@ -50,7 +50,7 @@ class ElectionTask:
     inbox: Inbox[Event] = attrs.field(factory=lambda: Inbox[Event](INBOX_PER_PEER), init=False)
     manager: ConnectionManager = attrs.field(init=False)
     decided: Callable[[Decided], None] = attrs.field(init=False)
-    voter_looking: Callable[[int, int], None] = attrs.field(init=False)
+    voter_looking: Callable[[VoterLooking], None] = attrs.field(init=False)
     leader_left: Callable[[int], None] = attrs.field(init=False)
     _texts: ConfigTexts = attrs.field(init=False)
     _wake_at: float = attrs.field(default=math.inf, init=False)
@@ -112,8 +112,8 @@ class ElectionTask:
                 self.manager.greet_with(encode_notification(notification))
             case LeaderLeft(sender):
                 self.leader_left(sender)
-            case VoterLooking(sender, round_):
-                self.voter_looking(sender, round_)
+            case VoterLooking():
+                self.voter_looking(effect)
             case Ignored(sender, reason):
                 if self._noise.admit(("ignored", sender)) is not None:
                     self.log.warning("election.ignored", peer=sender, reason=reason)

@@ -11,7 +11,7 @@ import trio
 
 from trio_fle.config import MemberConfig
 from trio_fle.election.electorate import Electorate
-from trio_fle.election.events import Decided, Look
+from trio_fle.election.events import Decided, Look, VoterLooking
 from trio_fle.election.fle import FastLeaderElection
 from trio_fle.election.round import OBSERVER_RESEND_MAX_S
 from trio_fle.election.stalled import diagnose
@@ -132,10 +132,10 @@ class Member:
                 await trio.sleep(self.rng.uniform(0, self.config.observer_election_delay_ms / 1000))
             self._look()
 
-    def _voter_looking(self, sid: int, round_: int) -> None:
-        connection = self.manager.connection(sid)
+    def _voter_looking(self, voter: VoterLooking) -> None:
+        connection = self.manager.connection(voter.sender)
         if connection is not None:
-            self.looking.note(sid, round_, connection.promoted_at)
+            self.looking.note(voter, connection.promoted_at)
 
     def _look(self) -> None:
         self.election.put(self.config.myid, Look(self.stored.zxid, self.stored.epoch))

@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 import trio
 
+from trio_fle.election.events import VoterLooking
 from trio_fle.election.fle import FastLeaderElection
 from trio_fle.peers import ConnectionManager
 
@@ -25,7 +26,8 @@ class LookingVoters:
     """When each voter was last heard looking for a leader, so that it can't be one of this role's.
 
     A voter that is only slow to decide says the same in the round of the election, on the connection over
-    which it was elected: that counts for nothing.
+    which it was elected: that counts for nothing, unless it has meanwhile been convinced by a better vote
+    (a Java server then follows that one, and says no more).
     """
 
     left: set[int] = attrs.field(factory=set, init=False)
@@ -41,10 +43,11 @@ class LookingVoters:
         self._heard_at.clear()
         self.left.clear()
 
-    def note(self, sid: int, round_: int, connected_at: float) -> None:
-        """Note that ``sid`` looks for a leader in ``round_``, on a connection of that age."""
-        if round_ > self._round or connected_at > self._began:
-            self._heard_at[sid] = trio.current_time()
+    def note(self, voter: VoterLooking, connected_at: float) -> None:
+        """Note that a voter looks for a leader, on a connection of that age."""
+        changed = voter.convinced and voter.round == self._round
+        if voter.round > self._round or changed or connected_at > self._began:
+            self._heard_at[voter.sender] = trio.current_time()
             self._heard.set()
             self._heard = trio.Event()
 
