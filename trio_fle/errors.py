@@ -32,5 +32,9 @@ class ConnectionLostError(PeerError):
     """The network, or the peer in good order, ended the connection."""
 
 
+class RefusedError(ConnectionLostError):
+    """Every address of a server was there, and refused: no process listens on its port."""
+
+
 class MalformedMessageError(PeerError):
     """The peer broke the wire format; the message speaks of lengths and fields, never of raw bytes."""

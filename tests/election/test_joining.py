@@ -3,7 +3,7 @@
 import pytest
 from core_driver import Driver, claim, ensemble_of, facts, looking
 
-from trio_fle.election.events import Greet, LeaderLeft, Settled, VoterLooking
+from trio_fle.election.events import Greet, Settled, VoterLooking
 from trio_fle.election.options import ElectionOptions
 from trio_fle.vote import MIN_LONG, PeerState, Vote
 from trio_fle.wire import Notification
@@ -205,31 +205,9 @@ def test_once_settled_whoever_connects_is_told_the_leader_and_no_stale_vote(opti
     assert (greeting.state, greeting.vote.leader) == (PeerState.FOLLOWING, 3)
 
 
-def test_a_follower_tells_its_leader_unless_it_is_to_behave_as_zookeeper() -> None:
-    for options, told in ((EARLY, ["LOOKING", "LOOKING", "FOLLOWING"]), (JAVA, ["LOOKING", "LOOKING"])):
-        driver = voter(1, 3, options)
-        driver.hear(3, looking(3))
-        driver.wait(0.3)
-        assert [facts(notification)[0] for notification in driver.sent(3)] == told
-
-
-def test_a_leader_knows_its_followers_by_their_own_last_word() -> None:
-    driver = voter(3, 3, EARLY)
-    driver.hear(1, looking(3))
+def test_a_settled_voter_says_nothing_unasked(options: ElectionOptions) -> None:
+    driver = voter(1, 3, options)
+    driver.hear(3, looking(3))
     driver.wait(0.3)
-    driver.hear(1, claim("FOLLOWING", 3))
-    driver.hear(2, claim("FOLLOWING", 3))
-    assert driver.fle.followers == {1, 2}
-    driver.hear(1, looking(1))
-    driver.hear(2, claim("FOLLOWING", 1))
-    assert driver.fle.followers == set()
-
-
-def test_who_follows_one_that_does_not_lead_is_told_and_leaves() -> None:
-    led, misled = voter(1, 3, EARLY), voter(2, 3, EARLY)
-    led.hear(3, looking(3))
-    led.wait(0.3)
-    misled.hear(1, looking(1, zxid=1))
-    misled.wait(0.3)
-    led.hear(2, misled.last_sent(1))
-    assert LeaderLeft(1) in misled.hear(1, led.last_sent(2))
+    assert [facts(notification)[0] for notification in driver.sent(3)] == ["LOOKING", "LOOKING"]
+    assert driver.hear(3, claim("LEADING", 3)) == []

@@ -27,13 +27,13 @@ async def ensemble(
 
 
 async def agreed(servers: list[Server]) -> Server:
-    """Wait until one of the running members leads and all others follow it."""
+    """Wait until one of the running members leads and all others are synchronized with it."""
     running = [server for server in servers if server.process is not None]
     while True:
-        roles = {server.sid: server.role() for server in running}
-        leaders = [sid for sid, role in roles.items() if role == ("LEADING", sid)]
-        if len(leaders) == 1 and all(role[1] == leaders[0] for role in roles.values()):
-            return next(server for server in running if server.sid == leaders[0])
+        leaders = {server.established() for server in running}
+        leader = next((server for server in running if leaders == {server.sid}), None)
+        if leader is not None:
+            return leader
         await trio.sleep(0.01)
 
 

@@ -12,7 +12,7 @@ from ports import free_ports
 
 from trio_fle.config import TransportOptions
 from trio_fle.ensemble import HostPort
-from trio_fle.errors import ConnectionLostError
+from trio_fle.errors import ConnectionLostError, RefusedError
 from trio_fle.peers import TcpTransport
 
 pytestmark = pytest.mark.interop
@@ -57,13 +57,25 @@ async def test_the_kernel_watches_connections_unless_told_not_to() -> None:
     for keep_alive in (True, False):
         transport = TcpTransport(TransportOptions(keep_alive=keep_alive, user_timeout_s=8))
         (listener,) = await transport.listen([loopback(port)])
-        async with listener, await transport.dial([loopback(port)]) as stream:
-            assert isinstance(stream, trio.SocketStream)
-            assert bool(stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) is keep_alive
-            assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == (
-                8000 if keep_alive else 0
-            )
-            assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        async with listener, await transport.dial([loopback(port)]) as dialled:
+            async with await listener.accept() as accepted:
+                for stream in (dialled, accepted):
+                    assert isinstance(stream, trio.SocketStream)
+                    assert bool(stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) is keep_alive
+                    assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == (
+                        8000 if keep_alive else 0
+                    )
+                    assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_only_where_every_address_refused_is_it_known_that_nobody_listens() -> None:
+    (dead,) = free_ports(1)
+    transport = TcpTransport(TransportOptions())
+    with trio.fail_after(10), pytest.raises(RefusedError):
+        await transport.dial([loopback(dead)])
+    with trio.fail_after(10), pytest.raises(ConnectionLostError) as raised:
+        await transport.dial([loopback(dead), HostPort("no-such-host.invalid", 1)])
+    assert not isinstance(raised.value, RefusedError)
 
 
 @pytest.mark.parametrize(("own", "all_ips"), [("0.0.0.0", False), ("::", False), ("127.0.0.1", True)])

@@ -32,19 +32,22 @@ async def test_a_greeting_stands_in_for_the_last_frame_until_something_newer_is_
     outbox = Outbox()
     outbox.put(b"vote")
     await outbox.get()
-    outbox.greet_with(b"settled", instead_of_waiting=True)
+    outbox.greet_with(b"settled")
     assert outbox.first() == b"settled"
     outbox.put(b"vote again")
     await outbox.get()
     assert outbox.first() == b"vote again"
 
 
-async def test_a_greeting_may_replace_what_waits() -> None:
-    for replaces in (True, False):
-        outbox = Outbox()
-        outbox.put(b"vote")
-        outbox.greet_with(b"settled", instead_of_waiting=replaces)
-        assert outbox.first() == (b"settled" if replaces else None)
+async def test_a_greeting_goes_to_a_new_connection_instead_of_what_waited_for_the_old_one() -> None:
+    outbox = Outbox()
+    outbox.put(b"vote")
+    outbox.greet_with(b"settled")
+    assert await outbox.get() == b"vote", "to the connection that lives"
+    outbox.put(b"vote again")
+    outbox.greet_with(b"settled")
+    assert outbox.first() == b"settled"
+    assert outbox.first() == b"settled"
 
 
 async def test_getting_waits_until_something_is_put(autojump_clock: MockClock) -> None:

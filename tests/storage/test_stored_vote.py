@@ -1,141 +1,84 @@
-"""The vote that a data directory gives: by names and epoch files, as a real server restarted on it voted.
+"""The vote that a data directory gives: the one that a real server restarted on it cast."""
 
-Left out are directories whose vote depends on what is inside the logs and snapshots.
-"""
-
-import json
-import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
+from datadirs import CASES, Directory, listing, log, unpack
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trio_fle.errors import MemberStoppedError, StorageError
-from trio_fle.storage import StoredVote, load_stored_vote
+from trio_fle.storage import Followed, StoredVote, load_stored_vote
 
-DATA = Path(__file__).parents[1] / "data"
-CASES = [
-    case
-    for case in json.loads((DATA / "datadirs.json").read_text())["cases"]
-    if (DATA / case["archive"]).exists()
-]
-NAMED = [pytest.param(case, id=Path(case["archive"]).name.removesuffix(".tar.gz")) for case in CASES]
-VOTING = [param for param, case in zip(NAMED, CASES, strict=True) if "vote" in case]
-REFUSING = [param for param, case in zip(NAMED, CASES, strict=True) if "refuses_to_start" in case]
-SNAPSHOTS_ALONE_COUNT = {
-    f"datadirs/{name}.tar.gz"
-    for name in (
-        "no_logs no_logs_no_currentEpoch snapshot_newer_than_logs empty_data_dir fresh_gz_snapshot "
-        "fresh_snappy_snapshot"
-    ).split()
+VOTING = [name for name, case in CASES.items() if "vote" in case]
+REFUSING = {
+    "crc_corrupt_last": "log.100000047: the record at byte 790 is damaged (its checksum is wrong)",
+    "payload_corrupt_last": "log.100000047: the record at byte 790 is damaged (its checksum is wrong)",
+    "len_minus1": "log.100000047: the record at byte 790 is damaged (its length -1 is wrong)",
+    "len_huge": "log.100000047: the record at byte 790 is damaged (its length 2147483647 is wrong)",
+    "garbage_after_last": "log.100000047: the record at byte 891 is damaged (its length 286331153 is wrong)",
+    "extra_log_partial_header": "log.200000100: does not begin as a transaction log does",
+    "extra_log_bad_magic": "log.200000100: does not begin as a transaction log does",
+    "middle_log_empty_0_bytes": "log.100000046: does not begin as a transaction log does",
+    "all_snapshots_crc_bad": "snapshot.100000045: is damaged, and so is every other snapshot",
+    "no_snapshots": "holds transaction logs, but",
+    "currentEpoch_behind_zxid": "currentEpoch: epoch 1 is older than that of the last zxid, 0x200000006",
+    "acceptedEpoch_behind_current": "acceptedEpoch: epoch 1 is less than the current epoch 2",
+    "epoch_trailing_space": "currentEpoch: holds '2 ', which is no epoch",
+    "epoch_empty": "currentEpoch: holds '', which is no epoch",
 }
-WHOLLY_TOLD_BY_NAMES = [
-    param for param, case in zip(NAMED, CASES, strict=True) if case["archive"] in SNAPSHOTS_ALONE_COUNT
-]
+EMPTY_NEWEST_LOG = "extra_empty_log_file_0_bytes"
+NO_AUTOCREATE = "autocreate_false_empty"
 
 
-def unpack(case: dict[str, Any], root: Path) -> Path:
-    with tarfile.open(DATA / case["archive"]) as archive:
-        archive.extractall(root, filter="data")
-    return root
+def load(name: str, root: Path) -> StoredVote:
+    return load_stored_vote(root, root, autocreate=name != NO_AUTOCREATE)
 
 
-def test_the_recorded_directories_are_there() -> None:
-    assert (len(CASES), len(REFUSING), len(WHOLLY_TOLD_BY_NAMES)) == (16, 3, 6)
-
-
-def listing(root: Path) -> dict[str, tuple[int, int, bytes]]:
-    return {
-        str(path.relative_to(root)): (
-            path.stat().st_mode,
-            path.stat().st_mtime_ns,
-            b"" if path.is_dir() else path.read_bytes(),
-        )
-        for path in sorted(root.rglob("*"))
+def test_all_recorded_directories_are_there_and_each_is_tested() -> None:
+    assert len(CASES) == 42
+    assert {*VOTING, *REFUSING, EMPTY_NEWEST_LOG} == set(CASES)
+    assert {*REFUSING, EMPTY_NEWEST_LOG} == {
+        name for name, case in CASES.items() if "refuses_to_start" in case
     }
 
 
-@pytest.mark.parametrize("case", VOTING)
-def test_the_epoch_is_the_one_that_a_real_server_voted(case: dict[str, Any], tmp_path: Path) -> None:
-    root = unpack(case, tmp_path)
-    assert load_stored_vote(root, root).epoch == case["vote"]["peerEpoch"]
+@pytest.mark.parametrize("name", VOTING)
+def test_the_vote_is_the_one_that_a_real_server_cast(name: str, tmp_path: Path) -> None:
+    vote = load(name, unpack(name, tmp_path))
+    real = CASES[name]["vote"]
+    assert (vote.zxid % 2**64, vote.epoch) == (int(real["zxid"], 16), real["peerEpoch"])
 
 
-@pytest.mark.parametrize("case", VOTING)
-def test_the_zxid_is_never_above_the_one_that_a_real_server_voted(
-    case: dict[str, Any], tmp_path: Path
-) -> None:
-    root = unpack(case, tmp_path)
-    real = int(case["vote"]["zxid"], 16)
-    vote = load_stored_vote(root, root)
-    assert vote.zxid == real if vote.exact else vote.zxid <= real
-
-
-@pytest.mark.parametrize("case", WHOLLY_TOLD_BY_NAMES)
-def test_the_zxid_of_the_newest_snapshot_is_the_one_that_a_real_server_voted(
-    case: dict[str, Any], tmp_path: Path
-) -> None:
-    root = unpack(case, tmp_path)
-    assert load_stored_vote(root, root).zxid == int(case["vote"]["zxid"], 16)
-
-
-@pytest.mark.parametrize("case", REFUSING)
-def test_a_directory_that_a_real_server_refused_is_refused(case: dict[str, Any], tmp_path: Path) -> None:
-    root = unpack(case, tmp_path)
+@pytest.mark.parametrize("name", REFUSING)
+def test_a_directory_that_a_real_server_refused_is_refused(name: str, tmp_path: Path) -> None:
+    root = unpack(name, tmp_path)
     with pytest.raises(StorageError) as caught:
-        load_stored_vote(root, root)
-    told = case["refuses_to_start"]["error"]
-    name = "acceptedEpoch" if told.startswith("The accepted epoch") else "currentEpoch"
-    assert str(caught.value).startswith(f"{root / 'version-2' / name}: ")
+        load(name, root)
+    assert str(caught.value).startswith(f"{root / 'version-2'}")
+    assert REFUSING[name] in str(caught.value)
+    assert "restore" in str(caught.value)
 
 
-@pytest.mark.parametrize("case", NAMED)
-def test_reading_changes_nothing(case: dict[str, Any], tmp_path: Path) -> None:
-    root = unpack(case, tmp_path)
+def test_an_empty_newest_log_holds_nothing_as_zookeeper_3_9_3_has_it_and_3_8_not(tmp_path: Path) -> None:
+    vote = load(EMPTY_NEWEST_LOG, unpack(EMPTY_NEWEST_LOG, tmp_path))
+    assert vote == StoredVote(0x2_0000_0006, 2, 2)
+
+
+def test_an_epoch_of_minus_one_beside_a_zxid_of_0_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="epoch -1 is older than that of the last zxid, 0x0"):
+        load_stored_vote(unpack(NO_AUTOCREATE, tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_reading_changes_nothing(name: str, tmp_path: Path) -> None:
+    root = unpack(name, tmp_path)
     before = listing(root)
     try:
-        load_stored_vote(root, root)
+        load(name, root)
     except StorageError:
-        assert "refuses_to_start" in case
+        assert name in REFUSING
     assert listing(root) == before
-
-
-class Directory:
-    """A data directory, and one for its logs."""
-
-    def __init__(self, root: Path) -> None:
-        self.data = root / "data"
-        self.logs = root / "logs"
-        self.version = self.data / "version-2"
-        self.version.mkdir(parents=True)
-        (self.logs / "version-2").mkdir(parents=True)
-
-    def put(self, name: str, content: str | bytes = b"") -> "Directory":
-        (self.version / name).write_bytes(content.encode() if isinstance(content, str) else content)
-        return self
-
-    def epochs(self, current: str | bytes | None, accepted: str | bytes | None) -> "Directory":
-        for name, content in (("currentEpoch", current), ("acceptedEpoch", accepted)):
-            if content is not None:
-                self.put(name, content)
-        return self
-
-    def load(self) -> StoredVote:
-        return load_stored_vote(self.data, self.data)
-
-    def error(self) -> str:
-        before = listing(self.data)
-        with pytest.raises(StorageError) as caught:
-            self.load()
-        assert listing(self.data) == before
-        return str(caught.value).replace(str(self.version) + "/", "")
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Directory:
-    return Directory(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["2", "+2", "2\n", "2\r\n", "02", "2\nanything else", "2\r"])
@@ -177,30 +120,14 @@ def test_an_epoch_file_of_anything_else_is_refused(
     ("newest", "current", "accepted", "vote"),
     [
         pytest.param("snapshot.0", None, None, StoredVote(0, 0, 0), id="a fresh server"),
-        pytest.param(
-            "snapshot.300000001", None, None, StoredVote(0x3_0000_0001, 3, 3, False), id="no epoch files"
-        ),
-        pytest.param(
-            "snapshot.100000045", None, "2", StoredVote(0x1_0000_0045, 1, 2, False), id="no currentEpoch"
-        ),
-        pytest.param(
-            "snapshot.100000045", "3", None, StoredVote(0x1_0000_0045, 3, 3, False), id="no acceptedEpoch"
-        ),
-        pytest.param(
-            "snapshot.200000006", "2", "2", StoredVote(0x2_0000_0006, 2, 2, False), id="all the same"
-        ),
-        pytest.param(
-            "snapshot.200000006", "2", "9", StoredVote(0x2_0000_0006, 2, 9, False), id="accepted ahead"
-        ),
-        pytest.param(
-            "snapshot.200000006", "7", "9", StoredVote(0x2_0000_0006, 7, 9, False), id="current ahead"
-        ),
-        pytest.param(
-            "snapshot.200000006.gz", "2", "2", StoredVote(0x2_0000_0006, 2, 2, False), id="compressed"
-        ),
-        pytest.param(
-            "snapshot.200000006.snappy", "2", "2", StoredVote(0x2_0000_0006, 2, 2, False), id="snappy"
-        ),
+        pytest.param("snapshot.300000001", None, None, StoredVote(0x3_0000_0001, 3, 3), id="no epoch files"),
+        pytest.param("snapshot.100000045", None, "2", StoredVote(0x1_0000_0045, 1, 2), id="no currentEpoch"),
+        pytest.param("snapshot.100000045", "3", None, StoredVote(0x1_0000_0045, 3, 3), id="no acceptedEpoch"),
+        pytest.param("snapshot.200000006", "2", "2", StoredVote(0x2_0000_0006, 2, 2), id="all the same"),
+        pytest.param("snapshot.200000006", "2", "9", StoredVote(0x2_0000_0006, 2, 9), id="accepted ahead"),
+        pytest.param("snapshot.200000006", "7", "9", StoredVote(0x2_0000_0006, 7, 9), id="current ahead"),
+        pytest.param("snapshot.200000006.gz", "2", "2", StoredVote(0x2_0000_0006, 2, 2), id="compressed"),
+        pytest.param("snapshot.200000006.snappy", "2", "2", StoredVote(0x2_0000_0006, 2, 2), id="snappy"),
     ],
 )
 def test_the_vote_of(
@@ -228,7 +155,7 @@ def test_an_accepted_epoch_behind_the_current_one_is_refused(directory: Director
 
 def test_an_epoch_that_was_written_but_not_yet_named_counts(directory: Directory) -> None:
     directory.put("snapshot.200000006").epochs("1", "2").put("currentEpoch.tmp", "2")
-    assert directory.load() == StoredVote(0x2_0000_0006, 2, 2, False)
+    assert directory.load() == StoredVote(0x2_0000_0006, 2, 2)
 
 
 def test_an_epoch_that_was_written_but_not_yet_named_is_not_looked_at_without_need(
@@ -265,7 +192,7 @@ def test_a_temporary_file_that_is_old_too_does_not_mend_an_epoch(directory: Dire
 )
 def test_any_other_file_is_ignored(directory: Directory, name: str) -> None:
     directory.put("snapshot.100000001").put(name).epochs("1", "1")
-    assert directory.load() == StoredVote(0x1_0000_0001, 1, 1, False)
+    assert directory.load() == StoredVote(0x1_0000_0001, 1, 1)
 
 
 def test_a_directory_that_is_not_there_is_empty(tmp_path: Path) -> None:
@@ -275,8 +202,8 @@ def test_a_directory_that_is_not_there_is_empty(tmp_path: Path) -> None:
 
 def test_logs_may_lie_elsewhere(directory: Directory) -> None:
     directory.put("snapshot.100000001").epochs("1", "1")
-    (directory.logs / "version-2" / "log.100000002").touch()
-    assert load_stored_vote(directory.data, directory.logs).epoch == 1
+    (directory.logs / "version-2" / "log.100000002").write_bytes(log(0x1_0000_0002, 0x1_0000_0003))
+    assert load_stored_vote(directory.data, directory.logs) == StoredVote(0x1_0000_0003, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +223,9 @@ def test_logs_and_snapshots_in_each_others_place_are_refused(
 @pytest.mark.parametrize("name", ["currentEpoch", "acceptedEpoch"])
 def test_an_epoch_file_that_can_not_be_read_is_refused(directory: Directory, name: str) -> None:
     (directory.version / name).mkdir()
-    assert directory.error() == f"{name}: can't be read: Is a directory"
+    assert directory.error() == (
+        f"{name}: can't be read: Is a directory; something else lies in its place: move that away"
+    )
 
 
 def test_a_file_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None:
@@ -333,3 +262,47 @@ def test_any_epoch_files_are_a_vote_or_a_storage_error(
     except StorageError:
         return
     assert vote.accepted_epoch >= vote.epoch >= 1
+
+
+@pytest.mark.parametrize(
+    ("line", "followed"),
+    [
+        ("3 7 2250\n", Followed(3, 7, 2.25)),
+        ("0 0 1\n", Followed(0, 0, 0.001)),
+        ("-1 5 0\n", Followed(-1, 5, 0.0)),
+        (None, None),
+    ],
+)
+def test_whom_a_member_last_followed_is_one_line(
+    directory: Directory, line: str | None, followed: Followed | None
+) -> None:
+    if line is not None:
+        directory.put("fle.followed", line)
+    directory.put("fle.followed.tmp", "torn")
+    assert directory.load() == StoredVote(0, 0, 0, followed)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "\n",
+        "3 7\n",
+        "3 7 2250",
+        "3 7 2250\n\n",
+        "3  7 2250\n",
+        "3 7 2.5\n",
+        "3 -7 2250\n",
+        "\0" * 9,
+        "9223372036854775808 7 2250\n",
+        "3 9223372036854775808 2250\n",
+        "\xff",
+    ],
+)
+def test_anything_else_in_its_place_is_refused(directory: Directory, line: str) -> None:
+    error = directory.put("fle.followed", line).error()
+    assert error.startswith("fle.followed: holds ")
+    assert error.endswith(
+        ", not 'leader epoch lease_ms'; it keeps a promise of this member: "
+        "wait for syncLimit ticks from when the member last ran, then remove the file"
+    )

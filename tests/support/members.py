@@ -1,6 +1,6 @@
 """Whole members on a memory network, under virtual time."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,12 @@ import attrs
 import trio
 from captured_log import captured_log
 from memory_net import MemoryNet
+from memory_storage import MemoryStorage
 
 from trio_fle.config import MemberConfig, TransportOptions
 from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import Ensemble, build_ensemble
-from trio_fle.member import run_member
+from trio_fle.member import Member, Term, open_member
 from trio_fle.storage import StoredVote
 
 
@@ -30,9 +31,16 @@ class VirtualMember:
     ensemble: Ensemble
     net: MemoryNet
     options: ElectionOptions = attrs.field(factory=ElectionOptions)
-    stored: StoredVote = attrs.field(factory=lambda: StoredVote(0, 0, 0))
+    storage: MemoryStorage = attrs.field(factory=MemoryStorage)
+    clock_rate: float = 1.0
+    """How fast the lease clock of this member goes."""
+    guarded: Callable[[int, Term], Awaitable[None]] | None = None
+    """What runs in each term of this member."""
     events: list[dict[str, Any]] = attrs.field(init=False)
     scope: trio.CancelScope = attrs.field(init=False)
+    member: Member = attrs.field(init=False)
+    stop: trio.Event = attrs.field(factory=trio.Event, init=False)
+    ended: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         log, self.events = captured_log()
@@ -50,16 +58,38 @@ class VirtualMember:
             transport=TransportOptions(),
         )
 
-        async def load_vote() -> StoredVote:
-            await trio.lowlevel.checkpoint()
-            return self.stored
+        try:
+            with trio.CancelScope() as self.scope:
+                await self._run(config, log, task_status)
+        finally:
+            self.ended.set()
 
-        with trio.CancelScope() as self.scope:
+    async def _run(self, config: MemberConfig, log: Any, task_status: trio.TaskStatus[None]) -> None:
             host = self.net.host(f"192.0.2.{self.sid}")
-            await run_member(config, host, load_vote, log, task_status=task_status)
+            async with open_member(
+                config, transport=host, storage=self.storage, log=log, clock=self.clock
+            ) as self.member:
+                task_status.started()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._guard)
+                    await self.stop.wait()
+                    nursery.cancel_scope.cancel()
+
+    async def _guard(self) -> None:
+        async for term in self.member.terms():
+            async with term:
+                if self.guarded is not None:
+                    await self.guarded(self.sid, term)
+
+    def clock(self) -> float:
+        return trio.current_time() * self.clock_rate
 
     def kill(self) -> None:
         self.scope.cancel()
+
+    def leads(self) -> bool:
+        """Whether it would answer so at this moment."""
+        return hasattr(self, "member") and self.member.status.leads(self.clock())
 
     def named(self, event: str) -> list[dict[str, Any]]:
         return [each for each in self.events if each["event"] == event]
@@ -78,12 +108,23 @@ class VirtualEnsemble:
     options: ElectionOptions = attrs.field(factory=ElectionOptions)
     net: MemoryNet = attrs.field(factory=MemoryNet)
     running: dict[int, VirtualMember] = attrs.field(factory=dict)
+    storages: dict[int, MemoryStorage] = attrs.field(factory=dict)
+    """What each member has on its disk; it outlives the member."""
+    clock_rates: Mapping[int, float] = attrs.field(factory=dict)
+    guarded: Callable[[int, Term], Awaitable[None]] | None = None
+    _former: dict[int, VirtualMember] = attrs.field(factory=dict, init=False)
 
     async def start(self, *sids: int, zxid: int = 0, epoch: int = 0) -> None:
         for sid in sids or tuple(self.roles):
-            stored = StoredVote(zxid, epoch, epoch)
-            member = VirtualMember(sid, ensemble_of(self.roles), self.net, self.options, stored)
-            self.running[sid] = member
+            if (former := self._former.get(sid)) is not None:
+                await former.ended.wait()
+            fresh = MemoryStorage(StoredVote(zxid, epoch, epoch))
+            storage = self.storages.setdefault(sid, fresh)
+            rate = self.clock_rates.get(sid, 1.0)
+            member = VirtualMember(
+                sid, ensemble_of(self.roles), self.net, self.options, storage, rate, self.guarded
+            )
+            self.running[sid] = self._former[sid] = member
             await self.nursery.start(member.run)
 
     def kill(self, sid: int) -> None:

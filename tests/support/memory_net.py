@@ -12,10 +12,19 @@ from trio.abc import Listener, Stream
 from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pair
 
 from trio_fle.ensemble import HostPort
-from trio_fle.errors import ConnectionLostError
+from trio_fle.errors import ConnectionLostError, RefusedError
 from trio_fle.peers.transport import Transport
 
 MemoryStream = trio.StapledStream[MemorySendStream, MemoryReceiveStream]
+
+
+def close_now(stream: Stream) -> None:
+    """Close a stream in memory, without a checkpoint."""
+    if isinstance(stream, trio.StapledStream):
+        stream.send_stream.close()
+        stream.receive_stream.close()
+    else:
+        stream.close()  # type: ignore[attr-defined]
 
 
 @attrs.define(eq=False)
@@ -25,11 +34,11 @@ class MemoryListener(Listener[Stream]):
     net: "MemoryNet"
     address: HostPort
     errors: list[OSError] = attrs.field(factory=list)
-    _callers: trio.MemorySendChannel[MemoryStream] = attrs.field(init=False)
-    _accepted: trio.MemoryReceiveChannel[MemoryStream] = attrs.field(init=False)
+    _callers: trio.MemorySendChannel[Stream] = attrs.field(init=False)
+    _accepted: trio.MemoryReceiveChannel[Stream] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._callers, self._accepted = trio.open_memory_channel[MemoryStream](10_000)
+        self._callers, self._accepted = trio.open_memory_channel[Stream](10_000)
 
     async def accept(self) -> Stream:
         await trio.lowlevel.checkpoint()
@@ -43,8 +52,7 @@ class MemoryListener(Listener[Stream]):
         with contextlib.suppress(trio.EndOfChannel):
             while True:
                 stream = self._accepted.receive_nowait()  # connected, and never served
-                stream.send_stream.close()
-                stream.receive_stream.close()
+                close_now(stream)
         await trio.lowlevel.checkpoint()
 
 
@@ -66,11 +74,14 @@ class MemoryNet:
         """A transport as a host of this name sees it."""
         return MemoryHost(self, name)
 
+    async def reach(self, source: str, target: str) -> None:
+        """Return once the path between two hosts is whole: here, it always is."""
+
     def call(self, address: HostPort, source: str = "198.51.100.7") -> Stream:
-        """Connect as a stranger; ``ConnectionLostError`` where nobody listens."""
+        """Connect as a stranger; ``RefusedError`` where nobody listens."""
         listener = self.listeners.get(address)
         if listener is None:
-            raise ConnectionLostError(f"{address}: Connection refused")
+            raise RefusedError(f"{address}: Connection refused")
         near, far = memory_stream_pair()
         self.sources[id(far)] = HostPort(source, 40_000)
         self.sources[id(near)] = address
@@ -89,6 +100,7 @@ class MemoryHost(Transport):
             self.net.dialled.append((self.name, address))
             if address in self.net.black_holes:
                 await trio.sleep_forever()
+            await self.net.reach(self.name, address.host)
             return self.net.call(self.net.moved.get(address, address), self.name)
         raise ConnectionLostError("no address is known")
 

@@ -84,6 +84,18 @@ class Server:
         states = self.events("member.state")
         return (states[-1]["to"], states[-1]["leader"]) if states else ("LOOKING", None)
 
+    def established(self) -> int | None:
+        """The leader that a member of ours leads as, or is synchronized with; None while there is none."""
+        for line in reversed(self.lines):
+            if '"member.state"' in line or '"leading.lost"' in line or '"following.lost"' in line:
+                return None
+            if '"leading.established"' in line:
+                return self.sid
+            if '"following.synced"' in line:
+                leader: int = json.loads(line)["leader"]
+                return leader
+        return None
+
     async def wait_role(self, *roles: tuple[str, int | None]) -> tuple[str, int | None]:
         """Wait until a member of ours is in one of ``roles``."""
         while self.role() not in roles:
@@ -108,7 +120,8 @@ class Plan:
         directory = self.directory / f"server{sid}"
         directory.mkdir(exist_ok=True)
         (directory / "myid").write_text(f"{sid}\n")
-        lines = [f"dataDir={directory}", "tickTime=500", "initLimit=10", "syncLimit=5", *extra]
+        lines = [f"dataDir={directory}", "tickTime=500", "initLimit=10", "syncLimit=5"]
+        lines += ["admin.enableServer=false", *extra]
         if self.roles[sid] == "observer":
             lines.append("peerType=observer")
         for other, (quorum, election) in self.ports.items():

@@ -36,6 +36,7 @@ class MemberProcess:
     process: trio.Process | None = None
     state: str = "LOOKING"
     leader: int | None = None
+    """The leader that is established: this member, or one it is synchronized with."""
 
 
 @attrs.define(eq=False)
@@ -78,9 +79,8 @@ class Ensemble:
     def _agreed(self) -> int | None:
         running = [member for member in self.members.values() if member.process is not None]
         leaders = {member.leader for member in running}
-        leading = [member.sid for member in running if member.state == "LEADING"]
-        settled = all(member.state in ("LEADING", "FOLLOWING") for member in running)
-        return leading[0] if settled and len(leading) == 1 and leaders == {leading[0]} else None
+        leader = leaders.pop() if len(leaders) == 1 else None
+        return leader if leader is not None and self.members[leader].state == "LEADING" else None
 
     async def _read_log(self, member: MemberProcess, process: trio.Process) -> None:
         assert process.stdout is not None
@@ -97,8 +97,15 @@ class Ensemble:
     def _take(self, member: MemberProcess, process: trio.Process, event: dict[str, Any]) -> None:
         if member.process is not process:
             return  # killed meanwhile: what it still had to say is history
-        if event["event"] == "member.state":
-            member.state, member.leader = event["to"], event["leader"]
+        match event["event"]:
+            case "member.state":
+                member.state, member.leader = event["to"], None
+            case "leading.established":
+                member.leader = member.sid
+            case "following.synced":
+                member.leader = event["leader"]
+            case "leading.lost" | "following.lost":
+                member.leader = None
         self.on_event(member.sid, event)
         self._changed.set()
         self._changed = trio.Event()
@@ -149,7 +156,9 @@ def _write_configs(directory: Path, size: int) -> dict[int, Path]:
         data.mkdir()
         (data / "myid").write_text(f"{sid}\n")
         configs[sid] = data / "zoo.cfg"
-        configs[sid].write_text(f"dataDir={data}\ntickTime=500\ninitLimit=10\nsyncLimit=5\n{servers}")
+        configs[sid].write_text(
+            f"dataDir={data}\ntickTime=500\ninitLimit=10\nsyncLimit=5\nadmin.enableServer=false\n{servers}"
+        )
     return configs
 
 

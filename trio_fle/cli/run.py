@@ -15,9 +15,7 @@ import trio
 from trio_fle.cli.exits import STOPPED, USAGE, Exit
 from trio_fle.config import MemberConfig, load_config, myid_from_hostname
 from trio_fle.errors import ConfigError, MemberStoppedError
-from trio_fle.member import run_member
-from trio_fle.peers import TcpTransport
-from trio_fle.storage import StoredVote, load_stored_vote
+from trio_fle.member import open_member
 from trio_fle.telemetry import LogWriter, build_logger
 
 ECHO_S: Final = 1.0
@@ -79,34 +77,31 @@ async def _serve(config: MemberConfig, writer: LogWriter, log: structlog.typing.
     for warning in config.warnings:
         log.warning("config.warning", reason=warning)
     stopped: list[MemberStoppedError] = []
-    stop = trio.CancelScope()
+    stop = trio.Event()
 
     async def member() -> None:
         try:
-            await run_member(config, TcpTransport(config.transport), load_vote, log)
+            async with open_member(config, log=log):
+                await stop.wait()
         except MemberStoppedError as error:
             stopped.append(error)
         finally:
-            unforeseen = "signal" if stop.cancel_called else "an unforeseen error, told on stderr"
+            unforeseen = "signal" if stop.is_set() else "an unforeseen error, told on stderr"
             log.info("member.stopped", reason=str(stopped[0]) if stopped else unforeseen)
-
-    async def load_vote() -> StoredVote:
-        return await trio.to_thread.run_sync(load_stored_vote, config.data_dir, config.data_log_dir)
 
     async with trio.open_nursery() as service:
         await service.start(writer.run)
         await service.start(_stop_on_signal, stop)
-        with stop:
-            await member()
+        await member()
         service.cancel_scope.cancel()
     if stopped:
         raise stopped[0]
 
 
 async def _stop_on_signal(
-    stop: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Cancel ``stop`` at the first SIGTERM or SIGINT; one that comes later ends the process at once.
+    """Set ``stop`` at the first SIGTERM or SIGINT; one that comes later ends the process at once.
 
     Some senders signal a process and its group, so that it gets two for one: the echo is not counted.
     """
@@ -118,4 +113,4 @@ async def _stop_on_signal(
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             first_at = min(first_at, trio.current_time())
-            stop.cancel()
+            stop.set()

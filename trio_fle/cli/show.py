@@ -14,7 +14,10 @@ from rich.text import Text
 
 _KEPT_LINES: Final = 14
 _COLOURS: Final = {"LEADING": "bold green", "FOLLOWING": "cyan", "LOOKING": "yellow", "killed": "bold red"}
-_SHOWN: Final = {"election.started", "election.vote", "election.decided", "member.state", "killed"}
+_SHOWN: Final = {
+    "election.started", "election.vote", "election.decided", "member.state", "leading.established",
+    "following.synced", "killed",
+}  # fmt: skip
 
 
 class Show(Protocol):
@@ -52,6 +55,10 @@ def describe(event: dict[str, Any]) -> str | None:
             return f"round {event['round']}: looking for a leader, proposes {event['leader']}"
         case "election.vote":
             return f"round {event['round']}: votes for {event['leader']}, convinced by {event['because']}"
+        case "leading.established":
+            return f"epoch {event['epoch']}: leads, with {event['followers']} behind it"
+        case "following.synced":
+            return f"epoch {event['epoch']}: follows {event['leader']}"
         case "member.state":
             reason = f" ({event['reason']})" if "reason" in event else ""
             return f"{event['from']} -> {event['to']}{reason}"

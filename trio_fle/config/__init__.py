@@ -1,7 +1,7 @@
 """zoo.cfg and what overrides it, read into one frozen value."""
 
 from trio_fle.config.load import load_config
-from trio_fle.config.member_config import MemberConfig, TransportOptions
+from trio_fle.config.member_config import AdminOptions, MemberConfig, TransportOptions
 from trio_fle.config.myid import myid_from_hostname
 
-__all__ = ["MemberConfig", "TransportOptions", "load_config", "myid_from_hostname"]
+__all__ = ["AdminOptions", "MemberConfig", "TransportOptions", "load_config", "myid_from_hostname"]

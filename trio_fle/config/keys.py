@@ -23,14 +23,15 @@ _READ_BY_US: Final = frozenset(
     dataDir dataLogDir tickTime initLimit syncLimit electionAlg peerType clientPort dynamicConfigFile
     reconfigEnabled quorumListenOnAllIPs electionPortBindRetry cnxTimeout quorumCnxnTimeoutMs tcpKeepAlive
     fastleader.minNotificationInterval fastleader.maxNotificationInterval observer.election.DelayMs
-    multiAddress.enabled oraclePath
+    multiAddress.enabled oraclePath connectToLearnerMasterLimit clientPortAddress 4lw.commands.whitelist
+    admin.enableServer admin.serverAddress admin.serverPort admin.idleTimeout
     """.split()
 )
 
 _READ_BY_ZOOKEEPER: Final = frozenset(
     """
-    connectToLearnerMasterLimit clientPortAddress secureClientPort secureClientPortAddress
-    minSessionTimeout maxSessionTimeout standaloneEnabled localSessionsEnabled
+    secureClientPort secureClientPortAddress minSessionTimeout maxSessionTimeout standaloneEnabled
+    localSessionsEnabled
     localSessionsUpgradingEnabled syncEnabled observerMasterPort quorum.cnxn.threads.size
     leader.maxTimeToWaitForEpoch leaderConnectDelayDuringRetryMs observer.reconnectDelayMs leader.nodelay
     follower.nodelay leaderServes forceSnapshotSync leader.maxConcurrentSnapSyncs
@@ -47,9 +48,8 @@ _READ_BY_ZOOKEEPER: Final = frozenset(
     ssl.quorum.crl ssl.quorum.ocsp ssl.quorum.handshakeDetectionTimeoutMillis
     ssl.quorum.context.supplier.class fips-mode preAllocSize snapCount snapshotSizeFactor commitLogCount
     db.autocreate datadir.autocreate snapshot.trust.empty autopurge.snapRetainCount
-    autopurge.purgeInterval 4lw.commands.whitelist admin.enableServer admin.serverPort
-    admin.serverAddress admin.commandURL admin.idleTimeout metricsProvider.className
-    metricsProvider.httpPort metricsProvider.httpHost metricsProvider.exportJvmInfo maxClientCnxns
+    autopurge.purgeInterval admin.commandURL metricsProvider.className metricsProvider.httpPort
+    metricsProvider.httpHost metricsProvider.exportJvmInfo maxClientCnxns
     clientPortListenBacklog forceSync skipACL globalOutstandingLimit authProvider.sasl
     requireClientAuthScheme jaasLoginRenew serverCnxnFactory extendedTypesEnabled maxCnxns
     fsync.warningthresholdms snapshot.compression.method

@@ -1,11 +1,14 @@
 """zoo.cfg -> one frozen ``MemberConfig``, or one line that says what to mend."""
 
 import difflib
+import itertools
+import math
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from trio_fle.config.admin import admin_options
 from trio_fle.config.keys import KNOWN, SERVER_KINDS, UNSUPPORTED, is_known
 from trio_fle.config.member_config import MemberConfig, TransportOptions
 from trio_fle.config.myid import read_myid
@@ -18,6 +21,8 @@ from trio_fle.vote import LearnerType
 
 _DEFAULT_TICK_MS = 3000
 _DEFAULT_BIND_RETRIES = 3
+_RENEWAL_TICKS = 1
+"""Half a tick until the next ping, and half a tick for its answer."""
 
 
 def load_config(
@@ -36,13 +41,13 @@ def load_config(
     settings = _read_settings(Path(path), overrides or {}, data_dir)
     data = Path(settings.required("dataDir", "/var/lib/zookeeper"))
     ensemble = _load_ensemble(settings)
-    sid = read_myid(data) if myid is None else myid
-    if sid not in ensemble.servers:
-        known = ", ".join(str(each) for each in sorted(ensemble.servers))
-        raise ConfigError(f"{settings.source}: there is no server.{sid}, only {known}; is myid right?")
+    sid = _known(settings, ensemble, read_myid(data) if myid is None else myid)
     tick_ms = settings.integer("tickTime", _DEFAULT_TICK_MS, at_least=1, hint="give milliseconds, as in 2000")
     init_limit = _required_ticks(settings, "initLimit", "10")
     sync_limit = _required_ticks(settings, "syncLimit", "5")
+    learner_type = _learner_type(settings, ensemble, sid)
+    election = _election_options(settings)
+    may_lead = election.candidate and learner_type is LearnerType.PARTICIPANT
     return MemberConfig(
         path=Path(path),
         myid=sid,
@@ -52,12 +57,14 @@ def load_config(
         init_limit=init_limit,
         sync_limit=sync_limit,
         ensemble=ensemble,
-        learner_type=_learner_type(settings, ensemble, sid),
-        election=_election_options(settings),
+        learner_type=learner_type,
+        election=election,
         transport=_transport_options(settings, tick_ms * sync_limit / 1000),
         reconfig_enabled=settings.boolean("reconfigEnabled", False),
         observer_election_delay_ms=settings.integer("observer.election.DelayMs", 200, at_least=0),
-        lease_margin=settings.fraction("fle.leaseMargin", 0.1),
+        lease_margin=_lease_margin(settings, sync_limit if may_lead else None),
+        connect_limit=settings.integer("connectToLearnerMasterLimit", 0, at_least=0) or init_limit,
+        admin=admin_options(settings, ensemble.servers[sid]),
         advertise=_advertised(settings, ensemble),
         settings=settings.items(),
         warnings=tuple(settings.warnings),
@@ -123,6 +130,13 @@ def _load_ensemble(settings: Settings) -> Ensemble:
         raise ConfigError(f"{place}: {error}") from None
 
 
+def _known(settings: Settings, ensemble: Ensemble, sid: int) -> int:
+    if sid not in ensemble.servers:
+        known = ", ".join(str(each) for each in sorted(ensemble.servers))
+        raise ConfigError(f"{settings.source}: there is no server.{sid}, only {known}; is myid right?")
+    return sid
+
+
 def _members(settings: Settings) -> dict[str, str]:
     return {key: value for key, value in settings.items().items() if key.partition(".")[0] in SERVER_KINDS}
 
@@ -136,6 +150,30 @@ def _version_of(dynamic: str) -> int:
 def _required_ticks(settings: Settings, key: str, example: str) -> int:
     settings.required(key, example)
     return settings.integer(key, 0, at_least=1, hint=f"give a number of ticks, as in {example}")
+
+
+def _lease_margin(settings: Settings, sync_limit: int | None) -> float:
+    """Return the margin; refuse one with which a lease of ``sync_limit`` ticks ends before it is renewed.
+
+    A ping is sent every half tick, and its answer may take another half: that tick and the margin have to
+    be less than the lease.
+    """
+    margin = settings.fraction("fle.leaseMargin", 0.1)
+
+    def is_enough(ticks: int) -> bool:
+        return _RENEWAL_TICKS + margin * ticks < ticks
+
+    if sync_limit is None or is_enough(sync_limit):
+        return margin
+    at_least = math.floor(_RENEWAL_TICKS / (1 - margin))
+    needed = next(ticks for ticks in itertools.count(at_least) if is_enough(ticks))
+    what = f"a lease of {sync_limit} ticks, less a margin of {100 * margin:g} %, leaves no time to renew it"
+    if "fle.leaseMargin" in settings and sync_limit > _RENEWAL_TICKS:
+        below = 1 - _RENEWAL_TICKS / sync_limit
+        raise settings.error(
+            "fle.leaseMargin", f"{what}; give less than {100 * below:g} %, or a syncLimit of {needed} or more"
+        )
+    raise settings.error("syncLimit", f"{what}; give {needed} or more")
 
 
 def _learner_type(settings: Settings, ensemble: Ensemble, sid: int) -> LearnerType:

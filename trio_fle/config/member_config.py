@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import attrs
 
 from trio_fle.election.options import ElectionOptions
-from trio_fle.ensemble import Ensemble, Server
+from trio_fle.ensemble import Ensemble, HostPort, Server
 from trio_fle.vote import LearnerType
+
+_ADMIN_ADDRESS: Final = HostPort("0.0.0.0", 8080)  # noqa: S104 (ZooKeeper's default)
 
 
 @attrs.frozen
@@ -37,6 +40,30 @@ class TransportOptions:
 
 
 @attrs.frozen
+class AdminOptions:
+    """Where the member may be asked, and what."""
+
+    enabled: bool = True
+    """Whether it answers over HTTP (``admin.enableServer``)."""
+
+    address: HostPort = _ADMIN_ADDRESS
+    """Where it does (``admin.serverAddress``, ``admin.serverPort``); a wildcard means every interface."""
+
+    idle_timeout_s: float = 30.0
+    """How long an HTTP connection may wait for its next request (``admin.idleTimeout``)."""
+
+    client_address: HostPort | None = None
+    """Where it answers four-letter words: the client part of the own server line, or ``clientPort``."""
+
+    whitelist: frozenset[str] = frozenset({"srvr"})
+    """Words that are answered (``4lw.commands.whitelist``); ``*`` among them stands for all."""
+
+    def allows(self, word: str) -> bool:
+        """Whether a four-letter word may be answered."""
+        return word in self.whitelist or "*" in self.whitelist
+
+
+@attrs.frozen
 class MemberConfig:
     """One member of one ensemble. Units as in zoo.cfg: ``tick_time_ms``, limits in ticks."""
 
@@ -55,6 +82,9 @@ class MemberConfig:
     observer_election_delay_ms: int = 200
     lease_margin: float = 0.1
     """Part of the leader's lease that is not counted on (``fle.leaseMargin``)."""
+    connect_limit: int = attrs.field(default=attrs.Factory(lambda self: self.init_limit, takes_self=True))
+    """Ticks in which a learner has to reach its leader (``connectToLearnerMasterLimit``, else initLimit)."""
+    admin: AdminOptions = AdminOptions()
     advertise: Mapping[int, str] = attrs.field(factory=dict)
     """Address of the user's own service on each server (``fle.advertise.N``)."""
     settings: Mapping[str, str] = attrs.field(factory=dict)
@@ -65,3 +95,23 @@ class MemberConfig:
     def me(self) -> Server:
         """The own server line."""
         return self.ensemble.servers[self.myid]
+
+    @property
+    def tick_s(self) -> float:
+        """One tick."""
+        return self.tick_time_ms / 1000
+
+    @property
+    def init_s(self) -> float:
+        """How long a learner may take to be synchronized (``initLimit`` ticks)."""
+        return self.init_limit * self.tick_s
+
+    @property
+    def sync_s(self) -> float:
+        """How long leader and learner may be silent; the length of the lease (``syncLimit`` ticks)."""
+        return self.sync_limit * self.tick_s
+
+    @property
+    def connect_s(self) -> float:
+        """How long a learner may try to reach its leader (``connectToLearnerMasterLimit`` ticks)."""
+        return (self.connect_limit or self.init_limit) * self.tick_s

@@ -15,6 +15,7 @@ _INT: Final = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(ms|s)?", re.ASCII)
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%", re.ASCII)
 _INT_MAX: Final = 2**31 - 1
+_PORT_MAX: Final = 0xFFFF
 
 
 @attrs.frozen
@@ -101,6 +102,13 @@ class Settings:
         if at_least is not None and int(value) < at_least:
             raise self.error(key, f"{int(value)} is too small; give {at_least} or more")
         return int(value)
+
+    def port(self, key: str, default: int, *, at_least: int = 1) -> int:
+        """Return a port, or 0 where that means something."""
+        number = self.integer(key, default, at_least=at_least)
+        if number > _PORT_MAX:
+            raise self.error(key, f"{number} is no port; give one up to {_PORT_MAX}")
+        return number
 
     def boolean(self, key: str, default: bool) -> bool:
         """Return a truth value; nothing but true and false, in any case."""

@@ -13,10 +13,16 @@ from trio_fle.wire import Notification
 
 @attrs.frozen
 class Look:
-    """Begin an election: this member has no leader. Its own history gives the first vote."""
+    """Begin an election: this member has no leader. Its own history gives the first vote.
+
+    ``candidate`` says whether it may be elected from now on; None: no change. ``again`` begins the running
+    election anew, and nothing where none runs.
+    """
 
     zxid: int
     epoch: int
+    candidate: bool | None = None
+    again: bool = False
 
 
 @attrs.frozen
@@ -147,13 +153,4 @@ class VoterLooking:
     convinced: bool = False
 
 
-@attrs.frozen
-class LeaderLeft:
-    """The leader of this member says that it follows another one."""
-
-    sender: int
-
-
-Effect = (
-    Send | WakeAt | Proposed | Agreed | Decided | Greet | Ignored | NewerConfig | VoterLooking | LeaderLeft
-)
+Effect = Send | WakeAt | Proposed | Agreed | Decided | Greet | Ignored | NewerConfig | VoterLooking

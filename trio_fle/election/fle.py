@@ -14,7 +14,6 @@ from trio_fle.election.events import (
     Event,
     Greet,
     Heard,
-    LeaderLeft,
     Look,
     NewerConfig,
     Send,
@@ -50,8 +49,6 @@ class FastLeaderElection:
     election: Election | None = attrs.field(default=None, init=False)
     configs: dict[int, Ensemble] = attrs.field(factory=dict, init=False)
     """Configurations of voters that differ from ours, as last heard."""
-    followers: set[int] = attrs.field(factory=set, init=False)
-    """Voters whose last word was that they follow this member."""
     _began: float = attrs.field(default=0.0, init=False)
     _sent: int = attrs.field(default=0, init=False)
     _received: int = attrs.field(default=0, init=False)
@@ -68,8 +65,10 @@ class FastLeaderElection:
                 return self._hear(now, event)
             case Silence():
                 return [] if self.election is None else self._carry_on(now, self.election.silence(now))
-            case Look(zxid, epoch):
-                return self._look(now, zxid, epoch)
+            case Look(zxid, epoch, candidate, again):
+                if candidate is not None:
+                    self.electorate = attrs.evolve(self.electorate, candidate=candidate)
+                return [] if again and self.election is None else self._look(now, zxid, epoch)
             case ConfigSeen(ensemble):
                 self.electorate = attrs.evolve(self.electorate, seen=ensemble)
             case Established(epoch):
@@ -98,7 +97,6 @@ class FastLeaderElection:
             return effects + self._answer_non_voter(sender)
         if heard.state is None:
             return effects
-        self._note_allegiance(sender, heard)
         if self.election is not None:
             self._received += 1
             if heard.state is PeerState.LOOKING and heard.round < self.round and self._is_news(sender, heard):
@@ -109,29 +107,7 @@ class FastLeaderElection:
             effects.append(VoterLooking(sender, heard.round, convinced))
             if self._is_news(sender, heard):
                 effects.append(self._send(sender, self.current_vote, self.voted_in))
-        elif self.options.early_finalize:
-            effects += self._set_right(sender, heard)
         return effects
-
-    def _set_right(self, sender: int, heard: Notification) -> list[Effect]:
-        """Tell a voter that follows us that we don't lead; learn the same of our own leader.
-
-        (A real server listens to no claim once it is settled: its learner connection tells.)
-        """
-        if heard.state is not PeerState.FOLLOWING or self.current_vote is None:
-            return []
-        effects: list[Effect] = []
-        if heard.vote.leader == self.electorate.me and self.state is not PeerState.LEADING:
-            effects.append(self._send(sender, self.current_vote, self.voted_in))
-        if self.current_vote.leader == sender:
-            effects.append(LeaderLeft(sender))
-        return effects
-
-    def _note_allegiance(self, sender: int, heard: Notification) -> None:
-        if heard.state is PeerState.FOLLOWING and heard.vote.leader == self.electorate.me:
-            self.followers.add(sender)
-        else:
-            self.followers.discard(sender)
 
     def _is_news(self, sender: int, heard: Notification) -> bool:
         """Whether a voter that looks for a leader is to be answered.
@@ -198,10 +174,6 @@ class FastLeaderElection:
         # that is none any more
         told = [self._send(sid, outcome.vote, self.round) for sid in self._askers]
         effects: list[Effect] = [WakeAt(math.inf), decided, *told]
-        if self.options.early_finalize and self.state is not PeerState.LEADING:
-            # the leader is told that we follow, and those who follow us that we don't lead
-            hear = self.followers | {outcome.vote.leader}
-            effects += [self._send(sid, outcome.vote, outcome.round) for sid in sorted(hear)]
         if self.electorate.me in self.electorate.voters:
             effects.append(Greet(self._notification(outcome.vote, outcome.round)))
         return effects

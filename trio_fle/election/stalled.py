@@ -18,6 +18,9 @@ class Because(enum.Enum):
     CONFIG_MISMATCH = "config_mismatch"
     """Voters with another member list, so that no quorum means the same to all."""
 
+    WAITING_LEASE = "waiting_lease"
+    """A leader is elected, and the lease of the one before may still run: its promise is kept."""
+
     UNTRUSTED_HISTORY = "untrusted_history"
     """This member's data are lost or not to be trusted: it may not vote."""
 

@@ -16,7 +16,6 @@ from trio_fle.election.events import (
     Greet,
     Heard,
     Ignored,
-    LeaderLeft,
     NewerConfig,
     Proposed,
     Send,
@@ -28,6 +27,7 @@ from trio_fle.election.fle import FastLeaderElection
 from trio_fle.member.config_texts import ConfigTexts
 from trio_fle.peers import ConnectionManager, Inbox
 from trio_fle.peers.quiet import OncePerInterval
+from trio_fle.vote import PeerState
 from trio_fle.wire import Notification, encode_notification
 
 INBOX_PER_PEER: Final = 100
@@ -41,8 +41,8 @@ class ElectionTask:
     """Owns the election's state machine: nothing else steps it.
 
     ``decided`` is called with each decision, ``voter_looking`` with each voter that looks
-    for a leader while this member has one, ``leader_left`` with a leader that follows another one. They
-    and ``manager`` are set before it runs.
+    for a leader while this member has one, ``heard_looking`` with every sender, and its round, that is
+    heard LOOKING at all. They and ``manager`` are set before it runs.
     """
 
     fle: FastLeaderElection
@@ -51,7 +51,7 @@ class ElectionTask:
     manager: ConnectionManager = attrs.field(init=False)
     decided: Callable[[Decided], None] = attrs.field(init=False)
     voter_looking: Callable[[VoterLooking], None] = attrs.field(init=False)
-    leader_left: Callable[[int], None] = attrs.field(init=False)
+    heard_looking: Callable[[int, int], None] = attrs.field(init=False)
     _texts: ConfigTexts = attrs.field(init=False)
     _wake_at: float = attrs.field(default=math.inf, init=False)
     _told_round: int = attrs.field(default=-1, init=False)
@@ -70,6 +70,8 @@ class ElectionTask:
         """Queue a notification of ``sender``."""
         if self._debug:
             self._log_notification(sender, "in", notification)
+        if notification.state is PeerState.LOOKING:
+            self.heard_looking(sender, notification.round)
         event = Heard(sender, notification, self._texts.parse(sender, notification.config))
         self.put(sender, event)
 
@@ -110,8 +112,6 @@ class ElectionTask:
                 self.decided(effect)
             case Greet(notification):
                 self.manager.greet_with(encode_notification(notification))
-            case LeaderLeft(sender):
-                self.leader_left(sender)
             case VoterLooking():
                 self.voter_looking(effect)
             case Ignored(sender, reason):

@@ -1,9 +1,10 @@
 """The member: LOOKING, then a role, then LOOKING again."""
 
+import math
 import random
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 import structlog
@@ -11,95 +12,174 @@ import trio
 
 from trio_fle.config import MemberConfig
 from trio_fle.election.electorate import Electorate
-from trio_fle.election.events import Decided, Look, VoterLooking
+from trio_fle.election.events import Decided, Established, Look, VoterLooking
 from trio_fle.election.fle import FastLeaderElection
 from trio_fle.election.round import OBSERVER_RESEND_MAX_S
-from trio_fle.election.stalled import diagnose
-from trio_fle.errors import FleError
+from trio_fle.election.stalled import Because, Stalled, diagnose
+from trio_fle.member.commitments import Commitments
 from trio_fle.member.electing import ElectionTask
-from trio_fle.member.roles import LookingVoters, follow, lead
+from trio_fle.member.feeds import Changes, Signal, Terms
+from trio_fle.member.following import Learner, UnstoredError
+from trio_fle.member.gone import release_when_gone
+from trio_fle.member.leading import Leading
+from trio_fle.member.learner_handler import LearnerHandler
+from trio_fle.member.looking import LookingVoters
+from trio_fle.member.status import MemberStatus, PeerStatus, Phase
+from trio_fle.member.term import Leadership
+from trio_fle.member.watching import Watch
 from trio_fle.peers import ConnectionManager, Identity, Transport
-from trio_fle.storage import StoredVote
+from trio_fle.storage import Storage
 from trio_fle.vote import LearnerType, PeerState
 from trio_fle.wire import Protocol
+
+T = TypeVar("T")
 
 STALLED_FIRST_S: Final = 2.0
 """An election that takes longer says why, and again each time this wait has doubled."""
 
 
-LoadVote = Callable[[], Awaitable[StoredVote]]
-"""Reads the vote of the data directory; injected, so that simulations keep it in memory."""
-
-
-async def run_member(
-    config: MemberConfig,
-    transport: Transport,
-    load_vote: LoadVote,
-    log: structlog.typing.FilteringBoundLogger,
-    *,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Be a member of the ensemble until cancelled; started once listening.
-
-    Raises ``StorageError`` where the data directory can't be used, ``ListenError`` where the election
-    port can't be had. Any other error is a bug, and ends the member rather than leave it half alive.
-    """
-    stored = await load_vote()
-    member = Member.build(config, transport, stored, log)
-    try:
-        await member.run(task_status=task_status)
-    except BaseExceptionGroup as group:
-        if (cause := _only_fle_error(group)) is not None:
-            raise cause from group
-        raise
-
-
 @attrs.define(eq=False)
 class Member:
-    """One member: the election, the connections, and the role between elections."""
+    """A member of an ensemble; made by ``open_member``."""
 
     config: MemberConfig
-    stored: StoredVote
+    transport: Transport
+    commitments: Commitments
     election: ElectionTask
     manager: ConnectionManager
-    looking: LookingVoters
     log: structlog.typing.FilteringBoundLogger
     rng: random.Random = attrs.field(factory=random.Random)
+    changed: Signal = attrs.field(factory=Signal, init=False)
+    """Given whenever the status may have changed."""
+    leadership: Leadership | None = attrs.field(default=None, init=False)
+    """The leadership of this member, while it has one."""
+    looking: LookingVoters = attrs.field(factory=LookingVoters, init=False)
+    _phase: Phase = attrs.field(default=Phase.ELECTION, init=False)
+    _learner: Learner | None = attrs.field(default=None, init=False)
+    _leading: Leading | None = attrs.field(default=None, init=False)
+    _electing: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _zxid: int = attrs.field(init=False)
+    _stalled: Stalled | None = attrs.field(default=None, init=False)
+    _stopping: bool = attrs.field(default=False, init=False)
+    _stopped: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _may_lead: bool = attrs.field(init=False)
+    _abstains_until: float = attrs.field(default=-math.inf, init=False)
+    _nursery: trio.Nursery = attrs.field(init=False)
     _send: trio.MemorySendChannel[Decided] = attrs.field(init=False)
     _decisions: trio.MemoryReceiveChannel[Decided] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._zxid = self.commitments.stored.zxid
+        self._may_lead = self.config.election.candidate
         self._send, self._decisions = trio.open_memory_channel[Decided](1)
         self.election.decided = self._send.send_nowait
         self.election.voter_looking = self._voter_looking
-        self.election.leader_left = self.looking.note_left
+        self.election.heard_looking = self._heard_looking
 
     @classmethod
-    def build(
+    async def build(
         cls,
         config: MemberConfig,
         transport: Transport,
-        stored: StoredVote,
+        storage: Storage,
         log: structlog.typing.FilteringBoundLogger,
+        clock: Callable[[], float],
     ) -> "Member":
-        """Put a member's parts together; nothing runs yet."""
+        """Load the data directory and put a member's parts together; nothing runs yet.
+
+        Raises ``StorageError`` where the data directory can't be used.
+        """
+        commitments = Commitments(storage, clock, await storage.load())
         electorate = Electorate(
             config.myid, config.learner_type, config.election.candidate, config.ensemble, config.ensemble
         )
-        looking = LookingVoters()
-        fle = FastLeaderElection(electorate, config.election)
-        election = ElectionTask(fle, log)
+        election = ElectionTask(FastLeaderElection(electorate, config.election), log)
         protocol = Protocol.V2 if config.transport.multi_address else Protocol.V1
-        addresses = tuple(address.election for address in config.me.addresses)
-        identity = Identity(config.myid, addresses, protocol)
+        identity = Identity(config.myid, tuple(address.election for address in config.me.addresses), protocol)
         manager = ConnectionManager(identity, config.transport, transport, election.deliver, log)
         if config.learner_type is LearnerType.OBSERVER:
             manager.redial_max_s = OBSERVER_RESEND_MAX_S  # no voter dials an observer unasked
         election.manager = manager
-        return cls(config, stored, election, manager, looking, log)
+        return cls(config, transport, commitments, election, manager, log)
+
+    # What users ask of it
+
+    @property
+    def status(self) -> MemberStatus:
+        """What this member is at this moment."""
+        fle, stored, ensemble = self.election.fle, self.commitments.stored, self.config.ensemble
+        settled = fle.election is None and fle.state is not PeerState.LOOKING
+        vote = fle.current_vote if fle.election is None else fle.election.proposal
+        leadership = self.leadership
+        return MemberStatus(
+            myid=self.config.myid,
+            state=fle.state,
+            phase=self._phase,
+            leader=vote.leader if settled and vote is not None else None,
+            epoch=stored.epoch,
+            accepted_epoch=stored.accepted_epoch,
+            zxid=self._zxid,
+            round=fle.round,
+            vote=vote,
+            config_version=ensemble.version,
+            peers=tuple(
+                self._peer_status(sid) for sid in sorted(ensemble.servers) if sid != self.config.myid
+            ),
+            synced=self._phase is Phase.BROADCAST and (self._learner is None or self._learner.synced),
+            lease_end=leadership.lease_end if leadership is not None and leadership.live else None,
+            stalled=self._stalled,
+        )
+
+    def clock(self) -> float:
+        """Return the time of the lease clock (seconds; it counts on while the machine sleeps)."""
+        return self.commitments.clock()
+
+    def terms(self) -> Terms:
+        """Return the terms of our leadership, from the present one on."""
+        return Terms(self)
+
+    def changes(self) -> Changes:
+        """Return the status now, and whenever it changes."""
+        return Changes(self)
+
+    async def wait_for_leader(self) -> MemberStatus:
+        """Wait until an established leader is known, this member or another; return the status."""
+        await trio.lowlevel.checkpoint()
+        while not (status := self.status).has_leader(self.clock()):
+            await self.changed.wait()
+        return status
+
+    async def resign(self) -> None:
+        """Give up leading in good order, and wait until that is done; nothing for one that does not lead.
+
+        Whatever runs in the term ends first. For ``initLimit`` ticks, or until another one leads, this
+        member is no candidate.
+        """
+        await trio.lowlevel.checkpoint()
+        if (leading := self._leading) is not None:
+            self._abstains_until = trio.current_time() + self.config.init_s
+            leading.give_up("resigned")
+            while self._leading is leading:
+                await self.changed.wait()
+
+    async def stop(self) -> None:
+        """End the member in good order, and wait until that is done: a leader resigns, a follower leaves."""
+        self._stopping = True
+        self._electing.cancel()
+        if self._leading is not None:
+            self._leading.give_up("this member stops")
+        if self._learner is not None:
+            self._learner.stop()
+        await self._stopped.wait()
+
+    # How it lives
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Elect, play a role, and elect again, until cancelled."""
+        """Elect, play a role, and elect again, until stopped or cancelled; started once listening.
+
+        Raises ``ListenError`` where the election port can't be had, ``StorageError`` where an epoch can't
+        be made durable.
+        """
         ensemble = self.config.ensemble
         configured = {
             sid: tuple(address.election for address in server.addresses)
@@ -107,80 +187,236 @@ class Member:
         }
         self._look()  # before anybody can be heard: a vote must find its election begun
         async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             await nursery.start(self.manager.run, sorted(ensemble.voters), configured)
             self.log.info(
                 "member.started",
                 version=version("trio-fle"),
                 config=str(self.config.path),
                 servers=[f"server.{sid}={server}" for sid, server in sorted(ensemble.servers.items())],
-                zxid=self.stored.zxid,
-                epoch=self.stored.epoch,
+                zxid=self._zxid,
+                epoch=self.commitments.stored.epoch,
             )
             task_status.started()
             nursery.start_soon(self.election.run)
+            nursery.start_soon(self._forward_changes)
+            self._find_out_whether_gone()
             await self._live()
+            nursery.cancel_scope.cancel()
+        self._stopped.set()
 
     async def _live(self) -> None:
         state = PeerState.LOOKING
-        while True:
-            decided = await self._elect()
+        while (decided := await self._elect()) is not None:
             self._log_state(state, decided.state, decided.vote.leader, decided.vote.epoch)
             self.looking.begin(decided.round)
             reason = await self._play(decided)
-            self._log_state(decided.state, PeerState.LOOKING, None, decided.vote.epoch, reason=reason)
+            self._set_phase(Phase.ELECTION)
+            epoch = self.commitments.stored.epoch
+            self._log_state(decided.state, PeerState.LOOKING, None, epoch, reason=reason)
+            if self._stopping:
+                return
             if decided.state is PeerState.OBSERVING:
                 await trio.sleep(self.rng.uniform(0, self.config.observer_election_delay_ms / 1000))
             self._look()
+
+    def _look(self, *, again: bool = False) -> None:
+        candidate = self._may_lead and trio.current_time() >= self._abstains_until
+        stored = self.commitments.stored
+        self.election.put(self.config.myid, Look(stored.zxid, stored.epoch, candidate, again))
+
+    async def _elect(self) -> Decided | None:
+        """Wait for the outcome of the election; None where this member stops."""
+        while True:
+            with trio.CancelScope() as self._electing:
+                if self._stopping:
+                    return None
+                with trio.move_on_after(self._abstention_s()) as abstention:
+                    return await self._explained(self._decisions.receive)
+            if not abstention.cancelled_caught:
+                return None
+            self._look(again=True)  # nobody else was elected: stand for election
+
+    def _abstention_s(self) -> float:
+        left_s = self._abstains_until - trio.current_time()
+        return left_s if self._may_lead and left_s > 0 else math.inf
+
+    async def _play(self, decided: Decided) -> str:
+        """Play the role that the election gave this member; return why it ended."""
+        self._set_phase(Phase.DISCOVERY)
+        if decided.state is PeerState.LEADING:
+            return await self._lead()
+        return await self._follow(decided)
+
+    async def _lead(self) -> str:
+        self._leading = Leading(
+            self.config,
+            self.transport,
+            self.commitments,
+            self.election.fle.electorate,
+            self.looking,
+            self.log,
+            self._set_phase,
+            self.changed.give,
+            self._begin_leadership,
+            self.manager.reject,
+            self._is_foreign,
+        )
+        try:
+            return await self._explained(self._leading.run)
+        finally:
+            self._leading = self.leadership = None
+            self.changed.give()
+
+    def _begin_leadership(self, leadership: Leadership) -> None:
+        self.leadership = leadership
+        self._abstains_until = -math.inf
+        self._tell_epoch(leadership.epoch)
+        self.changed.give()
+
+    def _is_foreign(self, handler: LearnerHandler) -> bool:
+        """Whether a learner that is none of ours is what it says: then we must not lead this ensemble."""
+        connection = self.manager.connection(handler.sid)
+        credible = (
+            handler.sid in self.config.ensemble.voters
+            and not handler.observes
+            and connection is not None
+            and connection.address.host == handler.link.address.host
+        )
+        if credible:
+            self._may_lead = False
+            self.log.error(
+                "leading.foreign_learner",
+                peer=handler.sid,
+                hint="no Java server can follow a leader without data: set fle.candidate=false in this "
+                "member's zoo.cfg; until it is restarted it is no candidate",
+            )
+        return credible
+
+    async def _follow(self, decided: Decided) -> str:
+        leader = decided.vote.leader
+        self._learner = learner = Learner(
+            self.config,
+            self.transport,
+            self.commitments,
+            leader,
+            decided.round,
+            self.log,
+            self._set_phase,
+            self._tell_epoch,
+            self._zxid,
+        )
+        try:
+            reason = await self._explained(self._learn)
+        except UnstoredError as error:
+            self.log.warning(
+                "following.unsynced",
+                leader=leader,
+                epoch=learner.epoch,
+                reason=f"the leader has what this member does not store ({error}): it votes, and no more",
+            )
+            return await self._watch(leader)
+        finally:
+            self._learner = None
+        if learner.synced:
+            self.log.info("following.lost", leader=leader, epoch=learner.epoch, reason=reason)
+        return reason
+
+    async def _learn(self) -> str:
+        learner = self._learner
+        assert learner is not None
+        try:
+            return await learner.run()
+        finally:
+            if self.config.learner_type is LearnerType.OBSERVER:
+                self._zxid = learner.zxid
+            if learner.left_by_leader:
+                self._find_out_whether_gone()
+
+    async def _watch(self, leader: int) -> str:
+        self._set_phase(Phase.BROADCAST)
+        with trio.CancelScope() as self._electing:
+            return await Watch(self.config, self.transport, self.manager, self.looking, leader).run()
+        return "this member stops"
+
+    def _find_out_whether_gone(self) -> None:
+        if self.commitments.promise is not None:
+            self._nursery.start_soon(
+                release_when_gone, self.commitments, self.config.ensemble, self.transport, self.log
+            )
+
+    # What it is told
 
     def _voter_looking(self, voter: VoterLooking) -> None:
         connection = self.manager.connection(voter.sender)
         if connection is not None:
             self.looking.note(voter, connection.promoted_at)
 
-    def _look(self) -> None:
-        self.election.put(self.config.myid, Look(self.stored.zxid, self.stored.epoch))
+    def _heard_looking(self, sender: int, round_: int) -> None:
+        """Free this member of its promise to a leader that looks for a leader itself."""
+        connection, commitments = self.manager.connection(sender), self.commitments
+        if connection is None or commitments.promise is None or commitments.promise.leader != sender:
+            return
+        if round_ > commitments.made_in_round or connection.promoted_at > commitments.made_at:
+            commitments.release(sender)
 
-    async def _elect(self) -> Decided:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._explain)
-            decided = await self._decisions.receive()
-            nursery.cancel_scope.cancel()
-        return decided
+    def _tell_epoch(self, epoch: int) -> None:
+        self.election.put(self.config.myid, Established(epoch))
 
-    async def _explain(self) -> None:
-        """Say why an election takes long: after a while, and whenever that has doubled."""
-        wait_s = STALLED_FIRST_S
+    def _set_phase(self, phase: Phase) -> None:
+        self._phase = phase
+        self.changed.give()
+
+    async def _forward_changes(self) -> None:
         while True:
-            await trio.sleep(wait_s)
-            stalled = diagnose(self.election.fle, self.manager.connected)
-            if stalled is not None:
-                self.log.warning(
-                    "election.stalled",
-                    because=stalled.because.value,
-                    missing=list(stalled.missing),
-                    round=stalled.round,
-                )
-            wait_s *= 2
+            await self.manager.wait_changed()
+            self.changed.give()
 
-    async def _play(self, decided: Decided) -> str:
-        tick_s = self.config.tick_time_ms / 1000
-        if decided.state is PeerState.LEADING:
-            init_s = tick_s * self.config.init_limit
-            return await lead(self.election.fle, self.manager, self.looking, tick_s, init_s)
-        return await follow(decided.vote.leader, self.manager, self.looking, tick_s)
+    def _peer_status(self, sid: int) -> PeerStatus:
+        connection, role = self.manager.connection(sid), self.config.ensemble.servers[sid].role.value
+        if connection is None:
+            return PeerStatus(sid, role, connected=False)
+        return PeerStatus(sid, role, True, str(connection.address), connection.direction.value)
+
+    # What it says
+
+    async def _explained(self, role: Callable[[], Awaitable[T]]) -> T:
+        """Do something that may take long, and say meanwhile why it does."""
+        scope = trio.CancelScope()
+        self._nursery.start_soon(self._explain, scope)
+        try:
+            return await role()
+        finally:
+            scope.cancel()
+            self._stalled = None
+
+    async def _explain(self, scope: trio.CancelScope) -> None:
+        """Say why there is no leader yet: after a while, and whenever that has doubled."""
+        with scope:
+            wait_s = STALLED_FIRST_S
+            while True:
+                await trio.sleep(wait_s)
+                self._stalled = self._diagnose()
+                self.changed.give()
+                if self._stalled is not None:
+                    self.log.warning(
+                        "election.stalled",
+                        because=self._stalled.because.value,
+                        missing=list(self._stalled.missing),
+                        round=self._stalled.round,
+                    )
+                wait_s *= 2
+
+    def _diagnose(self) -> Stalled | None:
+        promise = self.commitments.promise
+        if self._phase is Phase.DISCOVERY and promise is not None:
+            towards = self.status.leader
+            if towards is not None and self.commitments.binds(towards):
+                return Stalled(Because.WAITING_LEASE, (promise.leader,), self.election.fle.round)
+        return diagnose(self.election.fle, self.manager.connected)
 
     def _log_state(
         self, before: PeerState, after: PeerState, leader: int | None, epoch: int, **more: str
     ) -> None:
         facts = {"from": before.name, "to": after.name, "leader": leader, "epoch": epoch}
         self.log.info("member.state", **facts, **more)
-
-
-def _only_fle_error(group: BaseExceptionGroup[BaseException]) -> FleError | None:
-    """Return the one thing that went wrong, if it was foreseen and nothing else did."""
-    if len(group.exceptions) != 1:
-        return None
-    (error,) = group.exceptions
-    if isinstance(error, BaseExceptionGroup):
-        return _only_fle_error(error)
-    return error if isinstance(error, FleError) else None

@@ -39,6 +39,13 @@ async def read_hello(stream: Stream) -> Hello:
     return decode_hello(data)
 
 
+async def close_all(listeners: Sequence[Listener[Stream]]) -> None:
+    """Close listeners at once, each of them, even where the task is cancelled."""
+    with trio.CancelScope(shield=True):
+        for listener in listeners:
+            await trio.aclose_forcefully(listener)
+
+
 Handle = Callable[[Stream, Hello, HostPort], Awaitable[None]]
 """Serves a caller that has said who it is, and where it calls from, to its end."""
 
@@ -67,8 +74,7 @@ class Listening:
                     nursery.start_soon(self._accept_all, listener, nursery)
                 task_status.started()
         finally:
-            for listener in listeners:
-                await trio.aclose_forcefully(listener)
+            await close_all(listeners)
 
     async def _bind(self) -> Sequence[Listener[Stream]]:
         tries = 0

@@ -41,17 +41,21 @@ class Outbox:
         return True
 
     def first(self) -> bytes | None:
-        """Return what a new connection starts with: the last frame again, unless a newer one waits."""
-        return None if self._receive.statistics().current_buffer_used else self._greeting or self.last
+        """Return what a new connection starts with: the last frame again, unless a newer one waits.
 
-    def greet_with(self, frame: bytes, *, instead_of_waiting: bool) -> None:
-        """Begin the next connection with ``frame``, until something newer is queued.
-
-        ``instead_of_waiting``: what waits now is out of date as well, and goes.
+        Where there is a greeting, whatever waits is older than it, and goes: a member that has settled
+        must not be heard LOOKING again by whoever connects anew.
         """
-        self._greeting = frame
-        if instead_of_waiting and self._receive.statistics().current_buffer_used:
+        waits = self._receive.statistics().current_buffer_used > 0
+        if self._greeting is None:
+            return None if waits else self.last
+        if waits:
             self._receive.receive_nowait()
+        return self._greeting
+
+    def greet_with(self, frame: bytes) -> None:
+        """Begin the next connection with ``frame``, until something newer is queued."""
+        self._greeting = frame
 
     def repeat(self) -> None:
         """Queue the last frame again, unless a newer one waits: a probe that tells the peer nothing new."""

@@ -100,7 +100,7 @@ class ConnectionManager:
             self._nursery = nursery
             self.set_peers(voters, configured)
             listening = Listening(
-                self.me.addresses, self.options, self.transport, self._accept, self._reject, self.log
+                self.me.addresses, self.options, self.transport, self._accept, self.reject, self.log
             )
             await nursery.start(listening.run)
             task_status.started()
@@ -125,7 +125,7 @@ class ConnectionManager:
         """Tell this notification to each configured server that connects from now on."""
         for sid, peer in self._peers.items():
             if sid in self._configured:
-                peer.outbox.greet_with(encode_frame(body), instead_of_waiting=peer.connection is None)
+                peer.outbox.greet_with(encode_frame(body))
 
     @property
     def connected(self) -> frozenset[int]:
@@ -204,7 +204,7 @@ class ConnectionManager:
         """Keep a connection, dial back, or close it, by the id rule."""
         if hello.sid == self.me.sid:
             self.own_id_claims += 1
-            self._reject(address, f"it claims our own server id, {hello.sid}: is the id given twice?")
+            self.reject(address, f"it claims our own server id, {hello.sid}: is the id given twice?")
         elif hello.sid < self.me.sid or hello.sid == MAX_LONG:
             await trio.aclose_forcefully(stream)
             await self._knocked(hello, address)
@@ -212,7 +212,7 @@ class ConnectionManager:
             peer = self._peer(hello.sid)
             await self._serve(peer, Connection(hello.sid, stream, address, Direction.ACCEPTED))
         else:
-            self._reject(address, "too many servers that no configuration names")
+            self.reject(address, "too many servers that no configuration names")
 
     async def _knocked(self, hello: Hello, address: HostPort) -> None:
         """A lower id asks to be dialled.
@@ -229,9 +229,9 @@ class ConnectionManager:
         elif hello.sid in self._configured:
             await self._dial(self._peer(hello.sid))
         elif not (claimed := _dialable(hello.addresses, address)):
-            self._reject(address, f"server {hello.sid} is not configured, and gives no address to dial back")
+            self.reject(address, f"server {hello.sid} is not configured, and gives no address to dial back")
         elif len(self._strangers()) >= MAX_STRANGERS or not self._strange_dials.take():
-            self._reject(address, "too many servers that no configuration names")
+            self.reject(address, "too many servers that no configuration names")
         else:
             await self._dial_stranger(hello.sid, claimed)
 
@@ -243,7 +243,7 @@ class ConnectionManager:
         await self._dial(peer)
         self._forget(peer)
 
-    def _reject(self, address: HostPort, reason: str) -> None:
+    def reject(self, address: HostPort, reason: str) -> None:
         """Log a connection that came to nothing: once a minute for each source."""
         suppressed = self._noise.admit(address.host)
         if suppressed is not None:
@@ -278,7 +278,7 @@ class ConnectionManager:
         finally:
             peer.release(connection)
             if not connection.promoted.is_set() or not (connection.known or connection.heard):
-                self._reject(connection.address, connection.reason)
+                self.reject(connection.address, connection.reason)
             peer.served -= 1
             self._forget(peer)
             self._tell_change()

@@ -1,5 +1,6 @@
 """Reaching other servers: names looked up afresh at every dial, sockets tuned to notice a dead peer."""
 
+import errno
 import os
 import socket
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from trio.abc import Listener, Stream
 
 from trio_fle.config import TransportOptions
 from trio_fle.ensemble import HostPort, is_loopback, is_wildcard
-from trio_fle.errors import ConnectionLostError
+from trio_fle.errors import ConnectionLostError, RefusedError
 
 _MAX_LOOKUPS = 16
 
@@ -20,7 +21,10 @@ class Transport(Protocol):
     """How streams come into being: TCP in a member, memory in tests and simulations."""
 
     async def dial(self, addresses: Sequence[HostPort]) -> Stream:
-        """Connect to the first of ``addresses`` that answers; ``ConnectionLostError`` where none does."""
+        """Connect to the first of ``addresses`` that answers.
+
+        Raises ``RefusedError`` where each of them refused, ``ConnectionLostError`` where none answers.
+        """
 
     async def listen(self, addresses: Sequence[HostPort]) -> Sequence[Listener[Stream]]:
         """Listen on all of ``addresses``; ``OSError`` where one can't be had."""
@@ -60,6 +64,7 @@ class TcpTransport:
         An ICMP or echo probe beforehand, as ZooKeeper has it, would only refuse peers that can be reached.
         """
         failures: list[str] = []
+        refusals: list[str] = []
         winners: list[trio.SocketStream] = []
 
         async def attempt(address: HostPort, scope: trio.CancelScope) -> None:
@@ -67,6 +72,7 @@ class TcpTransport:
                 stream = await self._connect(address)
             except OSError as error:
                 failures.append(f"{address}: {_said(error)}")
+                refusals.extend(failures[-1:] if isinstance(error, ConnectionRefusedError) else ())
                 return
             winners.append(stream)
             scope.cancel()
@@ -76,28 +82,31 @@ class TcpTransport:
                 for address in addresses:
                     nursery.start_soon(attempt, address, nursery.cancel_scope)
             if not winners:
-                raise ConnectionLostError("; ".join(failures) or "no address is known")
-            self.tune(winners[0])
+                kind = RefusedError if failures and failures == refusals else ConnectionLostError
+                raise kind("; ".join(failures) or "no address is known")
+            self._tune(winners[0].socket)
             return winners.pop(0)
         finally:
             for late in winners:
                 late.socket.close()
 
     async def _connect(self, address: HostPort) -> trio.SocketStream:
-        error: OSError = OSError("the name has no address")
+        errors: list[OSError] = []
         for ip in await self._resolve(address.host):
             try:
                 stream = await trio.open_tcp_stream(ip, address.port)
             except OSError as failure:
-                error = _cause(failure)
+                errors.append(_cause(failure))
                 continue
             if stream.socket.getsockname() == stream.socket.getpeername():
                 # a dial to a free port of this host may, by chance, be its own answer
                 await trio.aclose_forcefully(stream)
-                error = ConnectionRefusedError("nobody listens")
+                errors.append(ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens"))
                 continue
             return stream
-        raise error
+        # refused only where nothing else went wrong: it is a proof that nobody is there
+        errors.sort(key=lambda error: isinstance(error, ConnectionRefusedError))
+        raise errors[0] if errors else OSError("the name has no address")
 
     async def _resolve(self, host: str) -> list[str]:
         def look_up() -> list[str]:
@@ -130,6 +139,8 @@ class TcpTransport:
             for listener in listeners:
                 listener.socket.close()
             raise
+        for listener in listeners:
+            self._tune(listener.socket)
         return listeners
 
     async def numeric(self, address: HostPort) -> HostPort:
@@ -152,14 +163,17 @@ class TcpTransport:
             return HostPort("disconnected", 0)
         return HostPort(host.removeprefix("::ffff:"), port)
 
-    def tune(self, stream: Stream) -> None:
-        """Have the kernel notice a peer whose host went away: nothing else does on an idle connection."""
-        if not isinstance(stream, trio.SocketStream) or not self.options.keep_alive:
+    def _tune(self, sock: trio.socket.SocketType) -> None:
+        """Have the kernel notice a peer whose host went away: nothing else does on an idle connection.
+
+        Sockets accepted from a listening one inherit what it was told.
+        """
+        if not self.options.keep_alive:
             return
         seconds = max(1, round(self.options.user_timeout_s / 4))
         wanted = {"TCP_KEEPIDLE": seconds, "TCP_KEEPINTVL": seconds, "TCP_KEEPCNT": 3}
         wanted["TCP_USER_TIMEOUT"] = max(1, round(self.options.user_timeout_s * 1000))
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in wanted.items():
             if hasattr(socket, name):
-                stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

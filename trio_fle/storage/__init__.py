@@ -1,5 +1,11 @@
-"""The data directory. Everything here blocks: call it through a thread."""
+"""The data directory: what it gives a member to vote with, and what a member must keep in it.
 
+All but ``DurableStorage`` blocks: call it through a thread.
+"""
+
+from trio_fle.storage.durable import DurableStorage
+from trio_fle.storage.followed import Followed
 from trio_fle.storage.initial_vote import StoredVote, load_stored_vote
+from trio_fle.storage.protocol import Storage
 
-__all__ = ["StoredVote", "load_stored_vote"]
+__all__ = ["DurableStorage", "Followed", "Storage", "StoredVote", "load_stored_vote"]

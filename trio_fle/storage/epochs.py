@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from trio_fle.errors import StorageError
+from trio_fle.storage.files import make_directory, read_small, write_atomically
 from trio_fle.vote import MAX_LONG, MIN_LONG
 
 ACCEPTED: Final = "acceptedEpoch"
@@ -22,12 +23,9 @@ def read_epoch(version_dir: Path, name: str) -> int | None:
     ``StorageError`` for anything else. Source: ``QuorumPeer.readLongFromFile``.
     """
     path = version_dir / name
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+    data = read_small(path)
+    if data is None:
         return None
-    except OSError as error:
-        raise StorageError(f"{path}: can't be read: {error.strerror}") from error
     text = _LINE_END.split(data.decode("ascii", "replace"), maxsplit=1)[0]
     if not _LONG.fullmatch(text) or not MIN_LONG <= int(text) <= MAX_LONG:
         raise StorageError(
@@ -35,3 +33,19 @@ def read_epoch(version_dir: Path, name: str) -> int | None:
             "whole data directory: an epoch must never go back"
         )
     return int(text)
+
+
+def write_epoch(version_dir: Path, name: str, epoch: int) -> None:
+    """Write one epoch file as ZooKeeper does, a decimal without a newline; durable on return.
+
+    Creates ``version_dir`` where it is missing. Raises ``StorageError`` where the file can't be written, or
+    holds a higher epoch: then it is left as it was.
+    """
+    held = read_epoch(version_dir, name)
+    if held is not None and epoch < held:
+        raise StorageError(
+            f"{version_dir / name}: holds epoch {held}, and was to be set back to {epoch}; find out which "
+            "other process writes there, or restore the whole data directory: an epoch must never go back"
+        )
+    make_directory(version_dir)
+    write_atomically(version_dir / name, b"%d" % epoch)

@@ -1,42 +1,60 @@
-"""What a server has logged: its transaction logs and snapshots.
+"""The last zxid that a data directory holds: the newest snapshot, and what the logs add to it."""
 
-Only the names of the files are read so far, and whether a log holds anything. ``log.X`` begins with the
-transaction X, and ``snapshot.X`` holds all up to X, so the highest number is a lower bound of the last zxid.
-"""
-
-import itertools
-import os
 import re
 from pathlib import Path
 from typing import Final
 
-import attrs
-
 from trio_fle.errors import StorageError
-from trio_fle.vote import MAX_LONG
+from trio_fle.storage.files import explained
+from trio_fle.storage.snapshots import newest_snapshot
+from trio_fle.storage.txnlog import last_logged
+from trio_fle.vote import UNTRUSTED_ZXID
 
-_HEX: Final = "0|[1-9a-f][0-9a-f]{0,15}"
+INITIALIZE: Final = "initialize"
+"""File in a data directory that says: this one is meant to be empty."""
+
+_Files = list[tuple[int, Path]]
+
+_HEX: Final = "0|[1-9a-f][0-9a-f]{0,14}|[1-7][0-9a-f]{15}"
 _LOG: Final = re.compile(rf"log\.({_HEX})", re.ASCII)
 _SNAPSHOT: Final = re.compile(rf"snapshot\.({_HEX})(?:\.gz|\.snappy)?", re.ASCII)
 
-_BEFORE_FIRST_PAYLOAD: Final = 16 + 8 + 4
-"""File header, checksum and length of the first record."""
 
+def read_last_zxid(data_dir: Path, data_log_dir: Path, *, trust_empty: bool, autocreate: bool) -> int:
+    """Find the last zxid of a data directory; nothing is written.
 
-@attrs.frozen
-class History:
-    """The last zxid; ``exact`` is False where only a lower bound is known."""
+    One without a history has zxid 0, and -1 (the server must not elect) where neither ``autocreate`` nor a
+    file ``initialize`` says that it may be new. ZooKeeper looks for that file in ``dataLogDir``, and its
+    script puts it into ``dataDir``: here both do.
 
-    last_zxid: int
-    exact: bool
-
-
-def read_history(version_dir: Path, log_version_dir: Path) -> History:
-    """Find the last zxid of a data directory; 0 for one without a history.
-
-    Raises ``StorageError`` where directories can't be read, or logs and snapshots lie in each other's
-    place (``dataDir`` and ``dataLogDir`` exchanged).
+    Raises ``StorageError`` where files are damaged or can't be read, where logs and snapshots lie in each
+    other's place (``dataDir`` and ``dataLogDir`` exchanged), and where logs have no snapshot to start from,
+    unless ``trust_empty``. Source: ``FileTxnSnapLog.restore``.
     """
+    snapshots, logs = _find_files(data_dir / "version-2", data_log_dir / "version-2")
+    base = newest_snapshot(snapshots)
+    if base is not None:
+        return last_logged(logs, base)
+    if logs and not trust_empty:
+        raise StorageError(
+            f"{data_log_dir / 'version-2'}: holds transaction logs, but {data_dir / 'version-2'} no snapshot "
+            "that is whole; restore the whole data directory, or set snapshot.trust.empty=true once if a "
+            "ZooKeeper before 3.5.3 left it like this"
+        )
+    if logs:
+        return last_logged(logs, 0)
+    zxid, path = max(snapshots, default=(0, data_dir))
+    if zxid > 0 and not trust_empty:  # stricter than ZooKeeper, which would start at 0
+        raise StorageError(
+            f"{path}: is cut short, and there is nothing else; restore the whole data directory"
+        )
+    with explained(data_dir / INITIALIZE, "read"):
+        new = autocreate or any((path / INITIALIZE).exists() for path in (data_dir, data_log_dir))
+    return 0 if new else UNTRUSTED_ZXID
+
+
+def _find_files(version_dir: Path, log_version_dir: Path) -> tuple[_Files, _Files]:
+    """Find snapshots and logs by the zxid in their names."""
     logs = _find(log_version_dir, _LOG)
     snapshots = _find(version_dir, _SNAPSHOT)
     if version_dir != log_version_dir:
@@ -44,32 +62,14 @@ def read_history(version_dir: Path, log_version_dir: Path) -> History:
             raise StorageError(f"{version_dir}: holds transaction logs, which belong into {log_version_dir}")
         if _find(log_version_dir, _SNAPSHOT):
             raise StorageError(f"{log_version_dir}: holds snapshots, which belong into {version_dir}")
-    begun = (zxid for zxid in sorted(logs, reverse=True) if _has_a_record(logs[zxid]))
-    found = [*snapshots, *itertools.islice(begun, 1)]
-    return History(max(found, default=0), exact=not any(found))
+    return snapshots, logs
 
 
-def _find(directory: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
-    """Find the files of one kind by the zxid in their names."""
-    try:
-        paths = list(directory.iterdir())
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise StorageError(f"{directory}: can't be read: {error.strerror}") from error
-    numbers = ((int(match[1], 16), path) for path in paths if (match := pattern.fullmatch(path.name)))
-    return {number - 2**64 if number > MAX_LONG else number: path for number, path in numbers}
-
-
-def _has_a_record(log: Path) -> bool:
-    """Whether a log's first record is whole: a crash leaves files with a header and no more."""
-    try:
-        with log.open("rb") as file:
-            head = file.read(_BEFORE_FIRST_PAYLOAD)
-            length = int.from_bytes(head[-4:], "big", signed=True)
-            if len(head) < _BEFORE_FIRST_PAYLOAD or length <= 0:
-                return False
-            file.seek(length, os.SEEK_CUR)
-            return file.read(1) == b"B"
-    except OSError as error:
-        raise StorageError(f"{log}: can't be read: {error.strerror}") from error
+def _find(directory: Path, pattern: re.Pattern[str]) -> _Files:
+    """Find the files of one kind by the zxid in their names, a non-negative Java ``long``."""
+    with explained(directory, "read"):
+        try:
+            paths = list(directory.iterdir())
+        except FileNotFoundError:
+            return []
+    return [(int(match[1], 16), path) for path in paths if (match := pattern.fullmatch(path.name))]

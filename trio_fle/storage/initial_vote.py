@@ -6,7 +6,9 @@ import attrs
 
 from trio_fle.errors import StorageError
 from trio_fle.storage.epochs import ACCEPTED, CURRENT, read_epoch
-from trio_fle.storage.history import read_history
+from trio_fle.storage.files import TEMPORARY
+from trio_fle.storage.followed import Followed, read_followed
+from trio_fle.storage.history import read_last_zxid
 from trio_fle.vote import epoch_of
 
 
@@ -14,34 +16,37 @@ from trio_fle.vote import epoch_of
 class StoredVote:
     """What a server votes with: its last zxid, its current epoch, and the epoch it has promised.
 
-    ``exact`` is False where the zxid is only a lower bound.
+    ``followed`` is whom it last followed: a promise that a restart does not end.
     """
 
     zxid: int
     epoch: int
     accepted_epoch: int
-    exact: bool = True
+    followed: Followed | None = None
 
 
-def load_stored_vote(data_dir: Path, data_log_dir: Path) -> StoredVote:
+def load_stored_vote(
+    data_dir: Path, data_log_dir: Path, *, trust_empty: bool = False, autocreate: bool = True
+) -> StoredVote:
     """Read the vote of a data directory, a Java server's too; one that is not there is empty. Blocking.
 
-    A missing epoch file stands for the epoch of the last zxid. Raises ``StorageError`` where the files
-    contradict each other or can't be read; nothing is ever written here.
+    ``trust_empty`` and ``autocreate`` are the keys ``snapshot.trust.empty`` and ``db.autocreate``. A missing
+    epoch file stands for the epoch of the last zxid. Raises ``StorageError`` where files contradict each
+    other, are damaged or can't be read; nothing is ever written here.
     Source: ``QuorumPeer.loadDataBase``.
     """
     version_dir = data_dir / "version-2"
-    history = read_history(version_dir, data_log_dir / "version-2")
-    logged = epoch_of(history.last_zxid)
+    zxid = read_last_zxid(data_dir, data_log_dir, trust_empty=trust_empty, autocreate=autocreate)
+    logged = epoch_of(zxid)
     current = read_epoch(version_dir, CURRENT)
     current = logged if current is None else current
     if logged > current:
         # a crash between writing the new epoch and giving it its name
-        written = read_epoch(version_dir, f"{CURRENT}.tmp")
+        written = read_epoch(version_dir, CURRENT + TEMPORARY)
         if written is None or logged > written:
             raise StorageError(
                 f"{version_dir / CURRENT}: epoch {current} is older than that of the last zxid, "
-                f"0x{history.last_zxid:x}; it was lost or restored alone: restore the whole data directory"
+                f"0x{zxid:x}; it was lost or restored alone: restore the whole data directory"
             )
         current = written
     accepted = read_epoch(version_dir, ACCEPTED)
@@ -51,4 +56,4 @@ def load_stored_vote(data_dir: Path, data_log_dir: Path) -> StoredVote:
             f"{version_dir / ACCEPTED}: epoch {accepted} is less than the current epoch {current}; the file "
             "was lost or restored alone: restore the whole data directory"
         )
-    return StoredVote(history.last_zxid, current, accepted, history.exact)
+    return StoredVote(zxid, current, accepted, read_followed(version_dir))

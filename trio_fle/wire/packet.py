@@ -3,7 +3,9 @@
 ::
 
     QuorumPacket = int32 type, int64 zxid, buffer data, vector<{ustring scheme, ustring id}> authinfo
-    LearnerInfo  = int64 serverid, int32 protocolVersion, int64 configVersion (3.5 and later)
+    LearnerInfo  = int64 serverid, int32 protocolVersion, int64 configVersion (3.5 and later) [mark]
+    LeaderInfo   = int32 protocolVersion [mark, int64 lease in microseconds]
+    mark         = "trio-fle", int32 1: how members of ours know each other; a Java reader stops before it
 
 Source: ``zookeeper.jute``, ``QuorumPacket`` and ``LearnerInfo``.
 """
@@ -20,11 +22,18 @@ from trio_fle.wire.jute import Reader, read_buffer, read_count, read_int, read_l
 PROTOCOL_VERSION: Final = 0x10000
 """Of the learner protocol since 3.4: with LEADERINFO and ACKEPOCH."""
 
+MARK: Final = b"trio-fle" + (1).to_bytes(4, "big")
+
+MAX_LEASE_US: Final = 3600 * 1_000_000
+"""Longest lease that is believed."""
+
 _MAX_IDS: Final = 1024
 _HEAD: Final = struct.Struct(">iq")
 _INT: Final = struct.Struct(">i")
 _INFO: Final = struct.Struct(">qiq")
 _OLD_INFO: Final = struct.Struct(">qi")
+_LONG: Final = struct.Struct(">q")
+_MICROSECONDS: Final = 1_000_000
 
 
 class PacketType(enum.IntEnum):
@@ -63,11 +72,20 @@ class QuorumPacket:
 
 @attrs.frozen
 class LearnerInfo:
-    """Who a learner is. ``config_version`` is None in the form of 3.4."""
+    """Who a learner is. ``config_version`` is None in the form of 3.4; ``marked``: it is one of ours."""
 
     sid: int
     protocol_version: int = PROTOCOL_VERSION
     config_version: int | None = 0
+    marked: bool = False
+
+
+@attrs.frozen
+class LeaderInfo:
+    """What a leader says with LEADERINFO. ``lease_s`` is None for a leader that is none of ours."""
+
+    protocol_version: int = PROTOCOL_VERSION
+    lease_s: float | None = None
 
 
 def read_packet() -> Reader[QuorumPacket]:
@@ -105,7 +123,8 @@ def decode_learner_info(data: bytes | None) -> LearnerInfo | None:
     if data is None:
         return None
     if len(data) >= _INFO.size:
-        return LearnerInfo(*_INFO.unpack_from(data))
+        sid, version, config_version = _INFO.unpack_from(data)
+        return LearnerInfo(sid, version, config_version, data[_INFO.size :].startswith(MARK))
     if len(data) >= _OLD_INFO.size:
         sid, version = _OLD_INFO.unpack_from(data)
         return LearnerInfo(sid, version, None)
@@ -118,4 +137,25 @@ def encode_learner_info(info: LearnerInfo) -> bytes:
     """Encode what a learner says of itself."""
     if info.config_version is None:
         return _OLD_INFO.pack(info.sid, info.protocol_version)
-    return _INFO.pack(info.sid, info.protocol_version, info.config_version)
+    encoded = _INFO.pack(info.sid, info.protocol_version, info.config_version)
+    return encoded + MARK if info.marked else encoded
+
+
+def decode_leader_info(data: bytes | None) -> LeaderInfo:
+    """Decode what a leader says of itself. Raises ``MalformedMessageError`` below 4 bytes."""
+    if data is None or len(data) < _INT.size:
+        raise MalformedMessageError("leader information without a protocol version")
+    (version,) = _INT.unpack_from(data)
+    lease = data[_INT.size :].removeprefix(MARK)
+    if not data[_INT.size :].startswith(MARK) or len(lease) < _LONG.size:
+        return LeaderInfo(version)
+    (lease_us,) = _LONG.unpack_from(lease)
+    return LeaderInfo(version, min(max(0, lease_us), MAX_LEASE_US) / _MICROSECONDS)
+
+
+def encode_leader_info(info: LeaderInfo) -> bytes:
+    """Encode what a leader says of itself."""
+    encoded = _INT.pack(info.protocol_version)
+    if info.lease_s is None:
+        return encoded
+    return encoded + MARK + _LONG.pack(round(info.lease_s * _MICROSECONDS))

@@ -4,7 +4,7 @@ import trio
 from trio.testing import MockClock
 
 from trio_fle.election.events import VoterLooking
-from trio_fle.member.roles import LookingVoters
+from trio_fle.member.looking import LookingVoters
 
 
 async def test_a_voter_that_is_slow_to_decide_is_no_reason_for_doubt(autojump_clock: MockClock) -> None:

@@ -1,0 +1,313 @@
+"""Two members never lead at the same time, whatever the network, the clocks and their restarts do."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+import trio
+from faulty_net import FaultyNet
+from members import VirtualEnsemble
+from memory_storage import MemoryStorage
+from trio.testing import MockClock
+
+from trio_fle.member import Term
+
+THREE = dict.fromkeys((1, 2, 3), "participant")
+FIVE = dict.fromkeys((1, 2, 3, 4, 5), "participant")
+LEASE_S = 2.5
+"""syncLimit 5 * tickTime 500 ms; less the margin of 10 %."""
+STEP_S = 0.005
+
+
+def host(sid: int) -> str:
+    return f"192.0.2.{sid}"
+
+
+@attrs.define(eq=False)
+class Witness:
+    """Looks at all members every few milliseconds, and at each body that runs in a term."""
+
+    ensemble: VirtualEnsemble = attrs.field(init=False)
+    bodies: set[int] = attrs.field(factory=set)
+    epochs: list[int] = attrs.field(factory=list)
+    led: list[tuple[float, int]] = attrs.field(factory=list)
+    """When the leader changed, and to whom."""
+
+    async def guarded(self, sid: int, term: Term) -> None:
+        """A body that needs a while to clean up."""
+        assert not self.bodies, f"{sid} begins while {self.bodies} still work"
+        assert term.epoch > max(self.epochs, default=0), "a fencing token that was used before"
+        self.epochs.append(term.epoch)
+        self.bodies.add(sid)
+        try:
+            await trio.sleep_forever()
+        finally:
+            killed = self.ensemble.running.get(sid) is None
+            if not killed:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(0.3)
+            self.bodies.discard(sid)
+
+    async def watch(self) -> None:
+        while True:
+            leading = [sid for sid, member in self.ensemble.running.items() if member.leads()]
+            assert len(leading) <= 1, f"{leading} lead at {trio.current_time()}"
+            if leading and (not self.led or self.led[-1][1] != leading[0]):
+                self.led.append((trio.current_time(), leading[0]))
+            await trio.sleep(STEP_S)
+
+    def leader(self) -> int:
+        (leading,) = (sid for sid, member in self.ensemble.running.items() if member.leads())
+        return leading
+
+
+@asynccontextmanager
+async def watched(
+    roles: dict[int, str], rates: dict[int, float] | None = None
+) -> AsyncIterator[tuple[VirtualEnsemble, FaultyNet, Witness]]:
+    net, witness = FaultyNet(), Witness()
+    async with trio.open_nursery() as nursery:
+        ensemble = VirtualEnsemble(
+            nursery, roles, net=net, clock_rates=rates or {}, guarded=witness.guarded
+        )
+        witness.ensemble = ensemble
+        nursery.start_soon(witness.watch)
+        yield ensemble, net, witness
+        nursery.cancel_scope.cancel()
+
+
+def isolate(net: FaultyNet, sid: int, roles: dict[int, str]) -> None:
+    for other in roles.keys() - {sid}:
+        net.cut(host(sid), host(other))
+        net.cut(host(other), host(sid))
+
+
+async def test_a_killed_leader_is_replaced_at_once(autojump_clock: MockClock) -> None:
+    async with watched(THREE) as (ensemble, _, witness):
+        await ensemble.start()
+        await trio.sleep(2)
+        ensemble.kill(witness.leader())
+        await trio.sleep(0.5)
+        assert witness.leader() == 2
+        assert witness.epochs == [1, 2]
+
+
+async def test_a_leader_that_is_cut_off_is_replaced_once_its_lease_is_over(autojump_clock: MockClock) -> None:
+    async with watched(THREE) as (ensemble, net, witness):
+        await ensemble.start()
+        await trio.sleep(2)
+        isolate(net, 3, THREE)
+        cut_at = trio.current_time()
+        await trio.sleep(1.3)
+        assert witness.leader() == 3, "it may not know better yet"
+        await trio.sleep(0.7)
+        assert not ensemble.running[3].leads()
+        await trio.sleep(2)
+        assert witness.leader() == 2
+        assert LEASE_S < witness.led[-1][0] - cut_at < LEASE_S + 1
+        net.mend_all()
+        await trio.sleep(2)
+        assert witness.leader() == 2
+        assert ensemble.running[3].role() == ("FOLLOWING", 2)
+
+
+@pytest.mark.parametrize("towards", [True, False])
+async def test_a_leader_that_is_cut_off_one_way_only_ends_as_well(
+    towards: bool, autojump_clock: MockClock
+) -> None:
+    async with watched(THREE) as (ensemble, net, witness):
+        await ensemble.start()
+        await trio.sleep(2)
+        for other in (1, 2):
+            net.cut(*((host(other), host(3)) if towards else (host(3), host(other))))
+        await trio.sleep(8)
+        assert witness.leader() == 2
+        net.mend_all()
+        await trio.sleep(5)
+        assert {member.role()[1] for member in ensemble.running.values()} == {witness.leader()}
+
+
+async def test_a_reset_that_only_the_followers_see_does_not_free_them(autojump_clock: MockClock) -> None:
+    async with watched(THREE) as (ensemble, net, witness):
+        await ensemble.start()
+        await trio.sleep(2)
+        for other in (1, 2):
+            for stream in net.between(host(3), host(other)):
+                if stream.here == host(other):
+                    stream.reset()
+            net.cut(host(3), host(other))
+            net.cut(host(other), host(3))
+        before = trio.current_time()
+        await trio.sleep(5)
+        assert witness.leader() == 2
+        assert witness.led[-1][0] - before > LEASE_S * 0.9, "the old lease ran out first"
+
+
+async def test_followers_restarted_within_the_lease_keep_the_promise_of_their_former_selves(
+    autojump_clock: MockClock,
+) -> None:
+    async with watched(THREE) as (ensemble, net, witness):
+        await ensemble.start()
+        await trio.sleep(2)
+        isolate(net, 3, THREE)
+        for sid in (1, 2):
+            ensemble.kill(sid)
+            await ensemble.start(sid)
+        restarted = trio.current_time()
+        await trio.sleep(LEASE_S - 0.1)
+        assert not ensemble.running[2].leads()
+        assert not ensemble.running[3].leads()
+        stalled = ensemble.running[2].named("election.stalled")
+        assert [(each["because"], each["missing"]) for each in stalled] == [("waiting_lease", [3])]
+        await trio.sleep(1)
+        assert witness.leader() == 2
+        assert witness.led[-1][0] - restarted >= LEASE_S
+
+
+async def test_an_ensemble_that_is_restarted_as_a_whole_does_not_wait(autojump_clock: MockClock) -> None:
+    async with watched(THREE) as (ensemble, _, witness):
+        await ensemble.start()
+        await trio.sleep(2)
+        for sid in (1, 2, 3):
+            ensemble.kill(sid)
+        await ensemble.start()
+        await trio.sleep(0.6)
+        assert witness.leader() == 3
+        assert witness.epochs == [1, 2]
+
+
+async def test_a_follower_that_stops_in_good_order_leaves_no_promise_behind(
+    autojump_clock: MockClock,
+) -> None:
+    async with watched(THREE) as (ensemble, _, witness):
+        await ensemble.start()
+        await trio.sleep(2)
+        storage = ensemble.storages[1]
+        assert isinstance(storage, MemoryStorage)
+        assert storage.stored.followed is not None
+        ensemble.running.pop(1).stop.set()
+        await trio.sleep(1)
+        assert storage.stored.followed is None
+        assert witness.leader() == 3
+
+
+async def test_a_leader_that_loses_its_last_follower_stops_first_what_it_guards(
+    autojump_clock: MockClock,
+) -> None:
+    """The follower leaves in good order; until the body has ended it is not let go."""
+    async with watched(THREE) as (ensemble, _, witness):
+        await ensemble.start(2, 3)
+        await trio.sleep(2)
+        assert witness.bodies == {3}
+        storage = ensemble.storages[2]
+        leaving = ensemble.running.pop(2)
+        leaving.stop.set()
+        await trio.sleep(0.1)
+        assert not ensemble.running[3].leads()
+        assert witness.bodies == {3}, "it cleans up"
+        assert storage.stored.followed is not None
+        await trio.sleep(0.4)
+        assert witness.bodies == set()
+        assert storage.stored.followed is None
+
+
+async def test_a_resigning_leader_is_followed_by_another_that_begins_after_its_body_has_ended(
+    autojump_clock: MockClock,
+) -> None:
+    async with watched(THREE) as (ensemble, _, witness):
+        await ensemble.start()
+        await trio.sleep(2)
+        began = trio.current_time()
+        await ensemble.running[3].member.resign()
+        assert trio.current_time() - began == pytest.approx(0.3, abs=0.05)
+        await trio.sleep(0.5)
+        assert witness.leader() == 2
+        await trio.sleep(10)
+        assert witness.leader() == 2, "it follows, though its id is the higher"
+
+
+async def test_a_leader_whom_nobody_can_replace_leads_again_after_it_resigned(
+    autojump_clock: MockClock,
+) -> None:
+    roles = {1: "participant"}
+    async with watched(roles) as (ensemble, _, witness):
+        await ensemble.start()
+        await trio.sleep(1)
+        assert witness.leader() == 1
+        await ensemble.running[1].member.resign()
+        await trio.sleep(1)
+        assert not ensemble.running[1].leads()
+        await trio.sleep(5)
+        assert witness.leader() == 1
+
+
+async def test_clocks_that_differ_by_less_than_the_margin_do_no_harm(autojump_clock: MockClock) -> None:
+    """The leader's clock is slow, its followers' are fast: the worst case."""
+    async with watched(THREE, {1: 1.04, 2: 1.04, 3: 0.96}) as (ensemble, net, witness):
+        await ensemble.start()
+        for _ in range(5):
+            await trio.sleep(3)
+            isolate(net, witness.leader(), THREE)
+            await trio.sleep(6)
+            net.mend_all()
+        assert len(witness.led) == 6
+
+
+async def test_clocks_that_differ_by_more_than_the_margin_are_noticed_here(autojump_clock: MockClock) -> None:
+    """The test of the tests: without the margin two members would lead."""
+    with pytest.RaisesGroup(pytest.RaisesExc(AssertionError, match="lead at|still work"), flatten_subgroups=True):
+        async with watched(THREE, {1: 2.5, 2: 2.5, 3: 0.4}) as (ensemble, net, witness):
+            await ensemble.start()
+            await trio.sleep(5)
+            isolate(net, witness.leader(), THREE)
+            await trio.sleep(10)
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_stories_of_cuts_resets_kills_and_drifting_clocks(seed: int, autojump_clock: MockClock) -> None:
+    rng = random.Random(seed)
+    roles = dict(rng.choice([THREE, FIVE]))
+    if rng.random() < 0.3:
+        roles[6] = "observer"
+    rates = {sid: rng.uniform(0.96, 1.04) for sid in roles}
+    async with watched(roles, rates) as (ensemble, net, witness):
+        await ensemble.start()
+        for _ in range(rng.randrange(5, 25)):
+            await trio.sleep(rng.choice([0.01, 0.1, 0.25, 0.6, 1.5, 3]))
+            await misfortune(rng, ensemble, net, roles)
+        net.mend_all()
+        for sid in roles.keys() - ensemble.running.keys():
+            await ensemble.start(sid)
+        await trio.sleep(30)
+        leader = witness.leader()
+        assert {member.role()[1] for member in ensemble.running.values()} == {leader}
+        assert all(member.member.status.synced for member in ensemble.running.values())
+
+
+async def misfortune(
+    rng: random.Random, ensemble: VirtualEnsemble, net: FaultyNet, roles: dict[int, str]
+) -> None:
+    sid, other = rng.sample(list(roles), 2)
+    match rng.choice(["kill", "kill", "isolate", "cut", "mend", "mend", "reset", "stop", "resign"]):
+        case "kill" if sid in ensemble.running:
+            ensemble.kill(sid)
+        case "kill":
+            await ensemble.start(sid)
+        case "stop" if sid in ensemble.running:
+            ensemble.running.pop(sid).stop.set()
+            await trio.sleep(8)
+        case "resign" if sid in ensemble.running:
+            with trio.move_on_after(3):
+                await ensemble.running[sid].member.resign()
+        case "isolate":
+            isolate(net, sid, roles)
+        case "cut":
+            net.cut(host(sid), host(other))
+        case "mend":
+            net.mend_all()
+        case "reset":
+            streams = net.between(host(sid), host(other))
+            if streams:
+                rng.choice(streams).reset()

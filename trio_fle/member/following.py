@@ -1,0 +1,210 @@
+"""Following or observing a leader: this member's side of the quorum port, from the dial to the last ping.
+
+Source: ``Learner``, ``Follower``, ``Observer``. A member stores no transactions: it acknowledges what
+brought it none, and an observer takes note of the others' zxids.
+"""
+
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+import attrs
+import structlog
+import trio
+
+from trio_fle.config import MemberConfig
+from trio_fle.errors import ConnectionLostError, FleError, MalformedMessageError, PeerError
+from trio_fle.member.commitments import Commitments
+from trio_fle.member.learner_link import LearnerLink, LinkLostError
+from trio_fle.member.status import Phase
+from trio_fle.peers import Transport
+from trio_fle.storage import Followed
+from trio_fle.vote import LearnerType, epoch_of, make_zxid
+from trio_fle.wire.packet import (
+    LearnerInfo,
+    PacketType,
+    QuorumPacket,
+    decode_leader_info,
+    encode_learner_info,
+)
+from trio_fle.wire.snapshot import read_snapshot
+
+CONNECT_PAUSES_S: Final = (0.01, 0.02, 0.05, 0.1, 0.1, 0.1, 0.1)
+"""Between tries to reach a leader that does not listen yet: it may need a moment longer to know that it is
+elected (ZooKeeper: four times 100 ms)."""
+
+GOODBYE_S: Final = 1.0
+
+TRANSACTIONS: Final = (PacketType.PROPOSAL, PacketType.INFORM, PacketType.INFORMANDACTIVATE)
+"""Packets that bring one."""
+
+
+class UnstoredError(FleError):
+    """The leader has a history that this member does not store: it must not acknowledge it."""
+
+
+@attrs.frozen
+class Synchronized:
+    """What a leader sent before NEWLEADER: how, up to which zxid, and whether all of it is held here."""
+
+    sync: PacketType
+    zxid: int
+    held: bool
+
+
+@attrs.define(eq=False)
+class Learner:
+    """One attempt at following ``leader``.
+
+    ``tell_phase`` and ``tell_epoch`` are told how far it has come, and the leader's epoch once known.
+    """
+
+    config: MemberConfig
+    transport: Transport
+    commitments: Commitments
+    leader: int
+    round: int
+    log: structlog.typing.FilteringBoundLogger
+    tell_phase: Callable[[Phase], None]
+    tell_epoch: Callable[[int], None]
+    zxid: int
+    """The last zxid that this member knows of; an observer's grows with what it is told."""
+    epoch: int = attrs.field(default=-1, init=False)
+    synced: bool = attrs.field(default=False, init=False)
+    left_by_leader: bool = attrs.field(default=False, init=False)
+    """Whether the link ended at the leader's end."""
+    _lease_s: float | None = attrs.field(default=None, init=False)
+    _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _stopping: bool = attrs.field(default=False, init=False)
+
+    @property
+    def _observes(self) -> bool:
+        return self.config.learner_type is LearnerType.OBSERVER
+
+    async def run(self) -> str:
+        """Follow until that ends, and say why.
+
+        Raises ``UnstoredError`` where the leader has what this member can't store, ``StorageError`` where an
+        epoch can't be made durable.
+        """
+        try:
+            link = await self._connect()
+            async with link.stream:
+                with self._scope:
+                    await self._converse(link)
+                return await self._part(link)
+        except LinkLostError as error:
+            self.left_by_leader = True
+            return f"the leader left: {error}"
+        except PeerError as error:
+            return f"the leader is lost: {error}"
+
+    def stop(self) -> None:
+        """Leave the leader in good order: ``run`` then ends by itself."""
+        self._stopping = True
+        self._scope.cancel()
+
+    async def _connect(self) -> LearnerLink:
+        addresses = [address.quorum for address in self.config.ensemble.servers[self.leader].addresses]
+        with trio.move_on_after(self.config.connect_s):
+            for pause_s in (*CONNECT_PAUSES_S, None):
+                try:
+                    stream = await self.transport.dial(addresses)
+                except ConnectionLostError:
+                    if pause_s is None or self._stopping:
+                        raise
+                    await trio.sleep(pause_s)
+                else:
+                    return LearnerLink(stream, self.transport.remote(stream), self.config.init_s)
+        raise ConnectionLostError(f"no connection in {self.config.connect_s:g} s")
+
+    async def _converse(self, link: LearnerLink) -> NoReturn:
+        await self._discover(link)
+        self.tell_phase(Phase.SYNCHRONIZATION)
+        synchronized = await self._synchronize(link)
+        link.patience_s = self.config.sync_s
+        self.tell_epoch(self.epoch)
+        await self._acknowledge(link, synchronized)
+        self.synced = True
+        self.tell_phase(Phase.BROADCAST)
+        facts = {"leader": self.leader, "epoch": self.epoch}
+        self.log.info("following.synced", **facts, sync=synchronized.sync.name)
+        while True:
+            await self._take(link, await link.receive())
+
+    async def _discover(self, link: LearnerLink) -> None:
+        """Learn the new epoch, and accept it once no promise to another leader stands against it."""
+        kind = PacketType.OBSERVERINFO if self._observes else PacketType.FOLLOWERINFO
+        info = LearnerInfo(self.config.myid, config_version=self.config.ensemble.version, marked=True)
+        accepted = make_zxid(self.commitments.stored.accepted_epoch, 0)
+        await link.send(QuorumPacket(kind, accepted, encode_learner_info(info)))
+        packet = await link.receive()
+        if packet.type != PacketType.LEADERINFO:
+            raise MalformedMessageError(f"it sent packet {packet.type}, not LEADERINFO")
+        self.epoch = epoch_of(packet.zxid)
+        self._lease_s = decode_leader_info(packet.data).lease_s
+        with trio.move_on_after(self.config.init_s):
+            await self.commitments.wait_free(self.leader)
+        if self.commitments.binds(self.leader):
+            raise ConnectionLostError("the lease of the leader before it has not run out")
+        first = await self.commitments.accept(self.epoch)
+        epoch = self.commitments.stored.epoch if first else -1
+        data = epoch.to_bytes(4, "big", signed=True)
+        await link.send(QuorumPacket(PacketType.ACKEPOCH, self.zxid, data))
+
+    async def _synchronize(self, link: LearnerLink) -> Synchronized:
+        """Take in what the leader sends up to NEWLEADER."""
+        packet = await link.receive()
+        if packet.type not in (PacketType.DIFF, PacketType.TRUNC, PacketType.SNAP):
+            raise MalformedMessageError(f"it sent packet {packet.type}, not DIFF, TRUNC or SNAP")
+        sync = PacketType(packet.type)
+        zxid, held = packet.zxid, sync is PacketType.DIFF and packet.zxid == self.zxid
+        if sync is PacketType.SNAP:
+            await link.read(read_snapshot())
+        while (packet := await link.receive()).type != PacketType.NEWLEADER:
+            if packet.type in TRANSACTIONS:
+                zxid, held = max(zxid, packet.zxid), False
+        if epoch_of(packet.zxid) != self.epoch:
+            raise MalformedMessageError(
+                f"it sent NEWLEADER of epoch {epoch_of(packet.zxid)}, after epoch {self.epoch} was accepted"
+            )
+        return Synchronized(sync, zxid, held)
+
+    async def _acknowledge(self, link: LearnerLink, synchronized: Synchronized) -> None:
+        """Acknowledge NEWLEADER, as far as that is the truth, and wait until a quorum has done so."""
+        arrived = self.commitments.clock()
+        if not synchronized.held and not self._observes:
+            raise UnstoredError(f"{synchronized.sync.name} up to 0x{synchronized.zxid:x}")
+        self.zxid = synchronized.zxid
+        if not self._observes:
+            lease_s = self._lease_s
+            followed = None if lease_s is None else Followed(self.leader, self.epoch, lease_s)
+            await self.commitments.begin(self.epoch, followed)
+        self._promise(arrived)
+        acknowledgement = QuorumPacket(PacketType.ACK, make_zxid(self.epoch, 0))
+        await link.send(acknowledgement)
+        while (packet := await link.receive()).type != PacketType.UPTODATE:
+            await self._take(link, packet)
+        await link.send(acknowledgement)
+
+    def _promise(self, arrived: float) -> None:
+        if self._lease_s is not None and not self._observes:
+            self.commitments.renew(self.leader, self.epoch, self._lease_s, arrived, self.round)
+
+    async def _take(self, link: LearnerLink, packet: QuorumPacket) -> None:
+        """Take in one packet of an established leader; what a member has no use for is ignored."""
+        arrived = self.commitments.clock()
+        if packet.type == PacketType.PING:
+            self._promise(arrived)
+            # a Java leader expects the sessions that were touched here: none, which is not null
+            await link.send(QuorumPacket(PacketType.PING, packet.zxid, packet.data or b""))
+        elif packet.type in TRANSACTIONS:
+            if not self._observes:
+                raise UnstoredError(f"transaction 0x{packet.zxid:x}")
+            self.zxid = max(self.zxid, packet.zxid)
+
+    async def _part(self, link: LearnerLink) -> str:
+        """Leave in good order: once the leader has closed too, it counts on our promise no more."""
+        with trio.move_on_after(GOODBYE_S):
+            await link.say_goodbye()
+            await self.commitments.forget()
+        return "this member stops"

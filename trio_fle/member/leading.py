@@ -1,0 +1,381 @@
+"""Leading: the quorum port's other side, from the three gates to the last answer that the lease rests on.
+
+Source: ``Leader``. What differs is the lease: a Java leader is one until it finds out; this one only as long
+as a quorum's promises last (ARCHITECTURE.md, "The lease").
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import attrs
+import structlog
+import trio
+from trio.abc import Listener, Stream
+
+from trio_fle.config import MemberConfig
+from trio_fle.election.electorate import Electorate
+from trio_fle.ensemble import HostPort
+from trio_fle.errors import PeerError
+from trio_fle.member.commitments import Commitments
+from trio_fle.member.learner_handler import LearnerHandler, receive_learner
+from trio_fle.member.learner_link import LearnerLink
+from trio_fle.member.looking import LookingVoters
+from trio_fle.member.status import Phase
+from trio_fle.member.term import Leadership
+from trio_fle.peers import Transport
+from trio_fle.peers.listening import close_all
+from trio_fle.vote import make_zxid
+from trio_fle.zab import Discovery, Lease
+
+MAX_LEARNERS: Final = 512
+
+DOUBT_AT: Final = 2 / 3
+"""Part of the lease after which a leader that no quorum has answered gives up: what runs under it has the
+rest of the lease to end."""
+
+_ACCEPT_RETRY_S: Final = 0.1
+
+
+@attrs.define(eq=False)
+class Leading:
+    """One attempt at leading, and what comes of it.
+
+    ``tell_phase`` is told how far it has come, ``began`` gets the leadership once it is established, and
+    ``changed`` is called when that has ended; ``reject`` gets callers that came to nothing. ``foreign`` is
+    asked whether a learner that is none of ours is to be believed.
+    """
+
+    config: MemberConfig
+    transport: Transport
+    commitments: Commitments
+    electorate: Electorate
+    looking: LookingVoters
+    log: structlog.typing.FilteringBoundLogger
+    tell_phase: Callable[[Phase], None]
+    changed: Callable[[], None]
+    began: Callable[[Leadership], None]
+    reject: Callable[[HostPort, str], None]
+    foreign: Callable[[LearnerHandler], bool]
+    discovery: Discovery = attrs.field(init=False)
+    lease: Lease = attrs.field(init=False)
+    leadership: Leadership | None = attrs.field(default=None, init=False)
+    handlers: set[LearnerHandler] = attrs.field(factory=set, init=False)
+    _accepted: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set once the new epoch is accepted durably; then LEADERINFO may leave."""
+    _begun: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set once a quorum has acknowledged it, and it is the current one, durably."""
+    _established: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _give_up: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _why: str = attrs.field(default="", init=False)
+
+    def __attrs_post_init__(self) -> None:
+        stored = self.commitments.stored
+        self.discovery = Discovery(self.electorate, stored.zxid, stored.epoch)
+        self.lease = Lease(
+            self.electorate.me, self.electorate.is_quorum, self.config.sync_s, self.config.lease_margin
+        )
+
+    # What handlers ask of it
+
+    @property
+    def lease_s(self) -> float:
+        """How long followers are to keep their promise."""
+        return self.config.sync_s
+
+    @property
+    def config_text(self) -> bytes:
+        """The configuration that NEWLEADER carries."""
+        return self.config.ensemble.text.encode()
+
+    def clock(self) -> float:
+        """Return the time of the lease clock."""
+        return self.commitments.clock()
+
+    async def wait_proposed(self, handler: LearnerHandler, accepted_epoch: int) -> int:
+        """Pass the first gate; return the new epoch, accepted durably by the leader."""
+        self.discovery.propose(handler.sid, accepted_epoch)
+        self._tell()
+        await self._wait(self._accepted)
+        return self.discovery.new_epoch
+
+    async def wait_acknowledged(self, handler: LearnerHandler, zxid: int, epoch: int | None) -> int:
+        """Pass the second gate; return the leader's last zxid. Raises ``AheadError``."""
+        self.discovery.acknowledge(handler.sid, zxid, epoch)
+        self._tell()
+        await self._wait(self._begun)
+        return self.discovery.zxid
+
+    async def wait_synchronized(self, handler: LearnerHandler, zxid: int, sent_at: float) -> None:
+        """Pass the third gate: the acknowledgement of NEWLEADER counts like the answer to a ping."""
+        self.answered(handler, sent_at)
+        self.discovery.synchronize(handler.sid, zxid)
+        self._tell()
+        await self._wait(self._established)
+
+    def answered(self, handler: LearnerHandler, sent_at: float) -> None:
+        """Note the answer to what was sent at ``sent_at``."""
+        if not handler.observes:
+            self.lease.answered(handler.sid, sent_at)
+            if self.leadership is not None:
+                self.leadership.renew(self.lease.end())
+
+    async def _wait(self, event: trio.Event) -> None:
+        """Wait for the leader, which waits for its quorum itself: as long as a learner may take."""
+        with trio.move_on_after(self.config.init_s):
+            await event.wait()
+            return
+        raise PeerError(f"no quorum came this far in {self.config.init_s:g} s")
+
+    # The leader's own way
+
+    def give_up(self, reason: str) -> None:
+        """Ask it to end its leadership; ``run`` then ends by itself."""
+        self._why = self._why or reason
+        self._give_up.set()
+        self._tell()
+
+    async def run(self) -> str:
+        """Lead until that ends, and say why. Raises ``StorageError`` where an epoch can't be made durable."""
+        addresses = [address.quorum for address in self.config.me.addresses]
+        try:
+            listeners = await self.transport.listen(addresses)
+        except OSError as error:
+            return f"can't listen on the quorum port: {error.strerror or error}"
+        async with trio.open_nursery() as links:
+            try:
+                async with trio.open_nursery() as listening:
+                    for listener in listeners:
+                        listening.start_soon(self._accept_all, listener, links)
+                    reason = await self._lead()
+                    listening.cancel_scope.cancel()
+            finally:
+                # before the links: whoever loses its link and finds nobody listening knows that we ended
+                await close_all(listeners)
+            links.cancel_scope.cancel()
+        return reason
+
+    async def _lead(self) -> str:
+        try:
+            reason = await first_of(
+                self._establish,
+                self._until_given_up,
+                lambda: self.looking.until_doubted(self.electorate, self.config.tick_s),
+            )
+            if self.leadership is None:
+                return reason
+            return await first_of(self._ping, self._keep)
+        finally:
+            if (leadership := self.leadership) is not None:
+                leadership.end("the member stops")
+                # in a hurry too: as long as we listen, nobody believes that we are gone
+                left_s = min(max(0.0, leadership.lease_end - self.clock()), self.config.sync_s)
+                with trio.move_on_after(left_s) as scope:
+                    scope.shield = True
+                    await leadership.wait_vacated()
+
+    async def _establish(self) -> str:
+        """Pass all three gates with a quorum; the reason that is returned counts only if that failed."""
+        me, discovery, stored = self.electorate.me, self.discovery, self.commitments.stored
+        began = trio.current_time()
+        discovery.propose(me, stored.accepted_epoch)
+        if not await self._until(lambda: discovery.proposed.open):
+            return f"no quorum told its epoch in {self.config.init_s:g} s"
+        await self.commitments.accept(discovery.new_epoch)
+        self._accepted.set()
+        with trio.move_on_after(self.config.init_s):
+            await self.commitments.wait_free(me)
+        if self.commitments.binds(me):
+            return "the lease of the leader before has not run out"
+        discovery.acknowledge(me, stored.zxid, stored.epoch)
+        if not await self._until(lambda: discovery.acknowledged.open):
+            return f"no quorum acknowledged epoch {discovery.new_epoch} in {self.config.init_s:g} s"
+        await self.commitments.begin(discovery.new_epoch, None)
+        self._begun.set()
+        self.tell_phase(Phase.SYNCHRONIZATION)
+        discovery.synchronize(me, make_zxid(discovery.new_epoch, 0))
+        if not await self._until(lambda: discovery.synchronized.open and self.lease.end() > self.clock()):
+            return f"no quorum was synchronized in {self.config.init_s:g} s"
+        self._begin_leadership(trio.current_time() - began)
+        return "established"
+
+    async def _until(self, done: Callable[[], bool]) -> bool:
+        """Wait until learners have made something come true; False where ``initLimit`` ran out."""
+        with trio.move_on_after(self.config.init_s):
+            while not done():
+                await self._changed.wait()
+        return done()
+
+    def _begin_leadership(self, took_s: float) -> None:
+        self.leadership = Leadership(
+            self.electorate.me, self.discovery.new_epoch, self.clock, self.lease.end()
+        )
+        self.log.info(
+            "leading.established",
+            epoch=self.discovery.new_epoch,
+            followers=sorted(self._synced()),
+            duration_ms=round(1000 * took_s, 3),
+        )
+        self._established.set()
+        self.tell_phase(Phase.BROADCAST)
+        self.began(self.leadership)
+
+    async def _ping(self) -> str:
+        """Ping all learners every half tick, as long as this member has a link to them."""
+        while True:
+            now = self.clock()
+            for handler in self.handlers:
+                if handler.synced:
+                    handler.ping(make_zxid(self.discovery.new_epoch, 0), now)
+            await trio.sleep(self.config.tick_s / 2)
+
+    async def _keep(self) -> str:
+        """Lead as long as a quorum is linked and answers; then end the leadership, and what runs in it."""
+        assert self.leadership is not None
+        reason = await self._until_lost()
+        overdue_s = max(0.0, self.clock() - self.leadership.lease_end)
+        self.leadership.end(reason)
+        self.changed()
+        self.log.info(
+            "leading.lost",
+            epoch=self.leadership.epoch,
+            reason=reason,
+            overdue_ms=round(1000 * overdue_s, 3),
+        )
+        while self.clock() < max(self.lease.end(), self.leadership.lease_end):
+            # pings go on meanwhile: nobody is told, nor lets go, before what we guard has ended
+            with trio.move_on_after(self.config.tick_s / 2):
+                await self.leadership.wait_vacated()
+                return reason
+        return reason
+
+    async def _until_lost(self) -> str:
+        usable_s = self.lease.usable_s
+        while True:
+            changed = self._changed
+            if self._give_up.is_set():
+                return self._why
+            if not self._is_followed():
+                return f"too few followers: only {sorted(self._synced())} are linked"
+            left_s = self.lease.end() - (1 - DOUBT_AT) * usable_s - self.clock()
+            if left_s <= 0:
+                return f"no quorum answered for {usable_s * DOUBT_AT:.3g} s"
+            with trio.move_on_after(min(left_s, self.config.tick_s / 2)):
+                await changed.wait()
+
+    async def _until_given_up(self) -> str:
+        await self._give_up.wait()
+        return self._why
+
+    def _is_followed(self) -> bool:
+        return self.electorate.is_quorum(self._synced() | {self.electorate.me})
+
+    def _synced(self) -> set[int]:
+        return {handler.sid for handler in self.handlers if handler.synced and not handler.observes}
+
+    # Learners
+
+    async def _accept_all(self, listener: Listener[Stream], links: trio.Nursery) -> None:
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                self.reject(HostPort("accept", 0), error.strerror or str(error))
+                await trio.sleep(_ACCEPT_RETRY_S)
+                continue
+            links.start_soon(self._serve, stream)
+
+    async def _serve(self, stream: Stream) -> None:
+        """Serve one caller to its end; whatever it does costs it its own link at most."""
+        address = self.transport.remote(stream)
+        link = LearnerLink(stream, address, self.config.init_s)
+        async with stream:
+            try:
+                if len(self.handlers) >= MAX_LEARNERS:
+                    raise PeerError("too many learners")
+                handler = await receive_learner(link, self.config.sync_s)
+                self._check(handler)
+                await self._lead_learner(handler)
+            except* PeerError as group:
+                self.reject(address, said(group))
+
+    def _check(self, handler: LearnerHandler) -> None:
+        info = handler.info
+        if not info.marked and self.foreign(handler):
+            self.give_up(f"server {handler.sid} can't follow a leader without data")
+        if not info.marked:
+            raise PeerError(f"server {handler.sid} is no trio-fle member, and can't follow one")
+        if info.sid == self.electorate.me:
+            raise PeerError("it claims our own server id")
+        if (info.config_version or 0) > self.config.ensemble.version:
+            raise PeerError(f"its configuration, version {info.config_version}, is newer than ours")
+
+    async def _lead_learner(self, handler: LearnerHandler) -> None:
+        for older in list(self.handlers):
+            if older.sid == handler.sid:
+                self._lose(older)  # a server has one link: that one is of a process before
+                older.scope.cancel()
+        self.handlers.add(handler)
+        try:
+            with handler.scope:
+                await handler.run(self)
+        except* PeerError as group:
+            self._lose(handler)
+            if not handler.synced:
+                raise
+            self.log.info("leading.learner_lost", peer=handler.sid, reason=said(group))
+            await self._let_go()
+        finally:
+            self._lose(handler)
+
+    def _lose(self, handler: LearnerHandler) -> None:
+        if handler in self.handlers:
+            self.handlers.remove(handler)
+            self.lease.lost(handler.sid)
+            self.discovery.lose(handler.sid)
+            self._tell()
+
+    async def _let_go(self) -> None:
+        """Keep our end of a lost link open until no lease rests on its follower any more.
+
+        A follower that stops in good order keeps its promise until it sees this end closed: that is when
+        the others have answered as much as it had, or when what we guard has ended.
+        """
+        leadership = self.leadership
+        if leadership is None:
+            return
+        granted = leadership.lease_end
+        while self.lease.end() < granted and self.clock() < granted:
+            with trio.move_on_after(self.config.tick_s / 4):
+                await leadership.ended.wait()
+                await leadership.wait_vacated()
+                return
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+def said(group: BaseExceptionGroup[BaseException]) -> str:
+    """Return what the errors of a group say, however deep, each once."""
+
+    def words(error: BaseException) -> list[str]:
+        if isinstance(error, BaseExceptionGroup):
+            return [each for inner in error.exceptions for each in words(inner)]
+        return [str(error)]
+
+    return "; ".join(dict.fromkeys(words(group)))
+
+
+async def first_of(*watches: Callable[[], Awaitable[str | None]]) -> str:
+    """Run all, end all with the first that ends, and return what it says."""
+    said: list[str | None] = []
+
+    async def run(watch: Callable[[], Awaitable[str | None]], scope: trio.CancelScope) -> None:
+        said.append(await watch())
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for watch in watches:
+            nursery.start_soon(run, watch, nursery.cancel_scope)
+    return said[0] or ""

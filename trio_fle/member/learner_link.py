@@ -1,0 +1,96 @@
+"""One stream of the quorum port: packets in, packets out."""
+
+from typing import Final, TypeVar
+
+import attrs
+import trio
+from trio.abc import Stream
+
+from trio_fle.ensemble import HostPort
+from trio_fle.errors import ConnectionLostError
+from trio_fle.wire.jute import Reader
+from trio_fle.wire.packet import QuorumPacket, encode_packet, read_packet
+
+T = TypeVar("T")
+
+_CHUNK_BYTES: Final = 64 * 1024
+
+
+class LinkLostError(ConnectionLostError):
+    """The other end closed the link, or it was reset."""
+
+
+class SilentLinkError(ConnectionLostError):
+    """Nothing was heard from the other end, or taken by it, for too long."""
+
+
+@attrs.define(eq=False)
+class LearnerLink:
+    """Packets over a stream. One task at a time may receive, and one may send.
+
+    ``patience_s`` is how long any single read or write may take; as in ZooKeeper it is ``initLimit`` ticks
+    until a learner is synchronized, and ``syncLimit`` ticks from then on.
+    """
+
+    stream: Stream
+    address: HostPort
+    patience_s: float
+    _buffer: bytearray = attrs.field(factory=bytearray, init=False)
+    _at: int = attrs.field(default=0, init=False)
+
+    async def receive(self) -> QuorumPacket:
+        """Return the next packet.
+
+        Raises ``LinkLostError`` at the end of the stream, ``SilentLinkError`` where nothing comes,
+        ``MalformedMessageError`` for what is no packet.
+        """
+        return await self.read(read_packet())
+
+    async def read(self, reader: Reader[T]) -> T:
+        """Read whatever ``reader`` reads."""
+        try:
+            wanted = next(reader)
+            while True:
+                while len(self._buffer) - self._at < wanted:
+                    await self._fill()
+                piece = bytes(self._buffer[self._at : self._at + wanted])
+                self._at += wanted
+                wanted = reader.send(piece)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    async def _fill(self) -> None:
+        try:
+            with trio.fail_after(self.patience_s):
+                chunk = await self.stream.receive_some(_CHUNK_BYTES)
+        except trio.BrokenResourceError as error:
+            raise LinkLostError("the connection was reset") from error
+        except trio.TooSlowError as error:
+            raise SilentLinkError(f"silent for {self.patience_s:g} s") from error
+        if not chunk:
+            raise LinkLostError("the connection was closed")
+        del self._buffer[: self._at]
+        self._at = 0
+        self._buffer += chunk
+
+    async def send(self, *packets: QuorumPacket) -> None:
+        """Send packets in one write. Raises ``LinkLostError``, ``SilentLinkError`` where nobody reads."""
+        try:
+            with trio.fail_after(self.patience_s):
+                await self.stream.send_all(b"".join(map(encode_packet, packets)))
+        except trio.BrokenResourceError as error:
+            raise LinkLostError("the connection was reset") from error
+        except trio.TooSlowError as error:
+            raise SilentLinkError(f"nothing was taken for {self.patience_s:g} s") from error
+
+    async def say_goodbye(self) -> None:
+        """Send nothing more, and wait until the other end has closed as well."""
+        if isinstance(self.stream, trio.abc.HalfCloseableStream):
+            try:
+                await self.stream.send_eof()
+                while True:
+                    await self._fill()
+                    self._buffer.clear()
+            except (trio.BrokenResourceError, ConnectionLostError):
+                return

@@ -1,0 +1,93 @@
+"""Opening a member: everything that it starts ends with the block."""
+
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+import trio
+
+from trio_fle.config import MemberConfig
+from trio_fle.errors import FleError
+from trio_fle.member.member import Member
+from trio_fle.peers import TcpTransport, Transport
+from trio_fle.storage import DurableStorage, Storage
+
+STOP_WITHIN_S: Final = 5.0
+"""How long leaving the block in good order may take beyond the end of what runs in a term."""
+
+
+def lease_clock() -> float:
+    """Return seconds that count on while the machine sleeps, where the platform has such a clock."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+def quiet_logger() -> structlog.typing.FilteringBoundLogger:
+    """Return a logger that drops everything: a library does not write to its host's output unasked."""
+
+    def drop(*_: object) -> structlog.typing.EventDict:
+        raise structlog.DropEvent
+
+    logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+        None, processors=[drop], wrapper_class=structlog.make_filtering_bound_logger(100)
+    ).bind()
+    return logger
+
+
+@asynccontextmanager
+async def open_member(
+    config: MemberConfig,
+    *,
+    transport: Transport | None = None,
+    storage: Storage | None = None,
+    log: structlog.typing.FilteringBoundLogger | None = None,
+    clock: Callable[[], float] = lease_clock,
+) -> AsyncIterator[Member]:
+    """Run a member of the ensemble as long as the block lasts; it listens when the block begins.
+
+    Leaving the block stops it in good order (a leader resigns, a follower leaves its leader); an error or a
+    cancellation stops it at once. The parts may be replaced in tests: ``transport`` (TCP), ``storage`` (the
+    data directory), ``log`` (silent), ``clock`` of the lease (seconds; counts while the machine sleeps).
+
+    Raises ``StorageError`` where the data directory can't be used, is in use, or can't be written any more,
+    and ``ListenError`` where the election port can't be had. Any other error is a bug, and ends the block.
+    """
+    transport = transport or TcpTransport(config.transport)
+    storage = storage or DurableStorage(config.data_dir, config.data_log_dir)
+    raised: list[BaseException] = []
+    try:
+        member = await Member.build(config, transport, storage, log or quiet_logger(), clock)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(member.run)
+            try:
+                yield member
+            except BaseException as error:
+                raised.append(error)
+                raise
+            with trio.move_on_after(_bound_s(member)):
+                await member.stop()
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        cause = _only_error(group)
+        if isinstance(cause, FleError) or cause in raised:
+            raise cause from group
+        raise
+    finally:
+        storage.close()
+
+
+def _bound_s(member: Member) -> float:
+    left_s = member.status.lease_left_s(member.clock())
+    return STOP_WITHIN_S + (0 if math.isinf(left_s) else left_s)
+
+
+def _only_error(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """Return the one thing that went wrong, if nothing else did."""
+    if len(group.exceptions) != 1:
+        return None
+    (error,) = group.exceptions
+    return _only_error(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,30 @@
+"""What a member needs of its data directory."""
+
+from typing import Protocol
+
+from trio_fle.storage.followed import Followed
+from trio_fle.storage.initial_vote import StoredVote
+
+
+class Storage(Protocol):
+    """The data directory of one member. Injected, so that simulations keep it in memory.
+
+    Whatever is written is durable when the call returns: only then may the answer be sent that relies on it.
+    A write that has begun is finished, whether cancelled or not. Any call raises ``StorageError`` where the
+    directory fails: the member can't go on then, for nobody knows what the disk holds.
+    """
+
+    async def load(self) -> StoredVote:
+        """Take the directory for this process, and read what it holds."""
+
+    async def accept_epoch(self, epoch: int) -> None:
+        """Promise to follow no leader of an older epoch: before ACKEPOCH or LEADERINFO is sent."""
+
+    async def begin_epoch(self, epoch: int, followed: Followed | None) -> None:
+        """Make ``epoch`` the current one, as ``followed`` leads it: before NEWLEADER is acknowledged."""
+
+    async def remember_followed(self, followed: Followed | None) -> None:
+        """Keep whom this member follows; None where it has no promise to keep after a restart."""
+
+    def close(self) -> None:
+        """Give the directory up; whatever else is called must have returned."""

@@ -1,0 +1,103 @@
+"""What a leader and a quorum agree on before it leads: the three gates of ZooKeeper's ``Leader``.
+
+1. *Propose*: a quorum has told the highest epoch it ever accepted; the new one is higher than all of them.
+2. *Acknowledge*: a quorum has accepted the new epoch, and none of it has seen more than the leader.
+3. *Synchronize*: a quorum holds what the leader holds, and has made the new epoch its current one.
+
+Only voters count at a gate (ZOOKEEPER-2959). Source: ``Leader.getEpochToPropose``, ``waitForEpochAck``,
+``waitForNewLeaderAck``.
+"""
+
+from collections.abc import Callable
+
+import attrs
+
+from trio_fle.election.electorate import Electorate
+from trio_fle.errors import PeerError
+from trio_fle.vote import UNTRUSTED_ZXID, make_zxid
+
+
+class AheadError(PeerError):
+    """A learner has seen more than the leader: it can't follow this one."""
+
+
+@attrs.define
+class Gate:
+    """Opens once a quorum, the leader itself among it, has passed; stays open."""
+
+    me: int
+    is_quorum: Callable[[frozenset[int]], bool]
+    passed: set[int] = attrs.field(factory=set, init=False)
+    open: bool = attrs.field(default=False, init=False)
+
+    def admit(self, sid: int) -> bool:
+        """Count ``sid``; True where that opened the gate."""
+        if self.open:
+            return False
+        self.passed.add(sid)
+        self.open = self.me in self.passed and self.is_quorum(frozenset(self.passed))
+        return self.open
+
+    def lose(self, sid: int) -> None:
+        """Stop counting a server that went away before the gate opened."""
+        if not self.open:
+            self.passed.discard(sid)
+
+
+@attrs.define
+class Discovery:
+    """How far a would-be leader and its learners have come.
+
+    ``zxid`` and ``epoch`` are the last zxid and the current epoch of the leader.
+    """
+
+    electorate: Electorate
+    zxid: int
+    epoch: int
+    new_epoch: int = attrs.field(default=-1, init=False)
+    """The epoch that is proposed: final once ``proposed`` is open."""
+    proposed: Gate = attrs.field(init=False)
+    acknowledged: Gate = attrs.field(init=False)
+    synchronized: Gate = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("proposed", "acknowledged", "synchronized"):
+            setattr(self, name, Gate(self.electorate.me, self.electorate.is_quorum))
+
+    def propose(self, sid: int, accepted_epoch: int) -> bool:
+        """Take in the epoch that ``sid`` has accepted; True where the new epoch is settled by it.
+
+        An observer's epoch raises the new one as well, but does not count.
+        """
+        if self.proposed.open:
+            return False
+        if accepted_epoch >= self.new_epoch:
+            self.new_epoch = accepted_epoch + 1
+        return sid in self.electorate.voters and self.proposed.admit(sid)
+
+    def acknowledge(self, sid: int, zxid: int, epoch: int | None) -> bool:
+        """Take in that ``sid`` accepted the new epoch; True where that was the last one needed.
+
+        ``epoch`` is its current epoch, None where it had acknowledged this epoch before (that is not
+        counted). Raises ``AheadError`` for one with a longer history than the leader's.
+        """
+        if self.acknowledged.open or epoch is None:
+            return False
+        if (epoch, zxid) > (self.epoch, self.zxid):
+            raise AheadError(
+                f"it is ahead: epoch {epoch} and zxid 0x{zxid:x}, the leader's are {self.epoch} and "
+                f"0x{self.zxid:x}"
+            )
+        counts = zxid != UNTRUSTED_ZXID and sid in self.electorate.voters
+        return counts and self.acknowledged.admit(sid)
+
+    def synchronize(self, sid: int, zxid: int) -> bool:
+        """Take in the acknowledgement of NEWLEADER; True where that establishes the leader."""
+        if zxid != make_zxid(self.new_epoch, 0):
+            return False
+        return sid in self.electorate.voters and self.synchronized.admit(sid)
+
+    def lose(self, sid: int) -> None:
+        """Stop counting a learner that went away, at every gate that is still closed."""
+        for gate in (self.proposed, self.acknowledged, self.synchronized):
+            gate.lose(sid)
