@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-NEEDS = {"java": "a real ZooKeeper server", "root": "network namespaces"}
+NEEDS = {"java": "a real ZooKeeper server", "root": "network namespaces", "systemd": "systemd-analyze"}
 JARS = [Path("/usr/share/java") / name for name in ("zookeeper.jar", "slf4j-log4j12.jar", "log4j-1.2.jar")]
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
@@ -25,6 +25,8 @@ def missing_for(marker: str) -> str:
     if marker == "root":
         lacks = [] if os.geteuid() == 0 else ["root"]
         return ", ".join(lacks + ([] if shutil.which("ip") else ["the ip command"]))
+    if marker == "systemd":
+        return "" if shutil.which("systemd-analyze") else "the systemd-analyze command"
     return ", ".join(
         [str(jar) for jar in JARS if not jar.exists()]
         + ([] if shutil.which("java") else ["the java command"])

@@ -7,7 +7,9 @@ from pathlib import Path
 from trio_fle.election.stalled import Because
 
 ROOT = Path(__file__).parents[1]
-EVENT = re.compile(r"(member|election|peer|config|listen|log)\.[a-z]+")
+EVENT = re.compile(
+    r"(member|election|peer|config|listen|log|leading|following|promise|child|hook|loop|admin)\.[a-z_]+"
+)
 
 
 def events_in_source() -> set[str]:

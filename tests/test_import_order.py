@@ -14,11 +14,13 @@ RANK = [
     "ensemble",
     "wire",
     "election",
+    "zab",
     "config",
     "storage",
     "peers",
     "member",
     "telemetry",
+    "admin",
     "cli",
 ]
 """A room imports from rooms before it."""

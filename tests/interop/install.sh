@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Make sure that a real ZooKeeper 3.8, a Java runtime and iproute2 are there for the tests (Debian, Ubuntu).
+# Make sure that a real ZooKeeper 3.8, Java, iproute2 and systemd-analyze are there for the tests (Debian, Ubuntu).
 # A machine that has them is left alone. Needs root or sudo without a password; otherwise says what to do.
 set -euo pipefail
 
 have() {
   for jar in zookeeper slf4j-log4j12 log4j-1.2; do [ -e "/usr/share/java/$jar.jar" ] || return 1; done
+  command -v systemd-analyze >/dev/null || return 1
   command -v java >/dev/null && { command -v ip || [ -x /sbin/ip ]; } >/dev/null
 }
 
 have && exit 0
-packages="zookeeper default-jre-headless libslf4j-java liblog4j1.2-java iproute2"
+packages="zookeeper default-jre-headless libslf4j-java liblog4j1.2-java iproute2 systemd"
 if [ "$(id -u)" = 0 ]; then
   root=()
 elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then

@@ -13,9 +13,10 @@ from memory_net import MemoryListener, MemoryNet
 from trio.abc import HalfCloseableStream, Stream
 
 from trio_fle.ensemble import HostPort
-from trio_fle.errors import RefusedError
+from trio_fle.errors import ConnectionLostError, RefusedError
 
 END = None
+UNREACHABLE_S = 1.0
 
 
 @attrs.define(eq=False)
@@ -135,9 +136,12 @@ class FaultyNet(MemoryNet):
         ]
 
     async def reach(self, source: str, target: str) -> None:
-        """Return once a packet could go there and another come back."""
-        while self.is_cut(source, target) or self.is_cut(target, source):
-            await trio.sleep(0.01)
+        """Return once a packet could go there and another come back; a host in between may give up first."""
+        with trio.move_on_after(UNREACHABLE_S):
+            while self.is_cut(source, target) or self.is_cut(target, source):
+                await trio.sleep(0.01)
+            return
+        raise ConnectionLostError(f"{target}: No route to host")
 
     def call(self, address: HostPort, source: str = "198.51.100.7") -> Stream:
         listener: MemoryListener | None = self.listeners.get(address)

@@ -1,4 +1,4 @@
-"""``trio-fle run``: the long-running member."""
+"""``trio-fle run``: the long-running member, and the command that it guards."""
 
 import math
 import os
@@ -8,27 +8,54 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+import attrs
 import click
 import structlog
 import trio
 
+from trio_fle.admin import serve_admin
+from trio_fle.cli.child import check_command, run_child
 from trio_fle.cli.exits import STOPPED, USAGE, Exit
+from trio_fle.cli.hooks import Hooks, parse_hook
 from trio_fle.config import MemberConfig, load_config, myid_from_hostname
 from trio_fle.errors import ConfigError, MemberStoppedError
-from trio_fle.member import open_member
-from trio_fle.telemetry import LogWriter, build_logger
+from trio_fle.member import Member, MemberStatus, open_member
+from trio_fle.telemetry import LogWriter, Notifier, build_logger, watch_loop
 
 ECHO_S: Final = 1.0
+RESTART_AFTER_S: Final = 1.0
+"""Pause before a command that ended by itself is started again."""
 
 
-@click.command(epilog="Example: trio-fle run zoo.cfg --set tickTime=500 --log-level debug")
+@attrs.frozen
+class Extras:
+    """What runs beside the member, as its roles come and go."""
+
+    command: tuple[str, ...]
+    on_child_exit: str
+    hooks: Hooks
+
+
+@click.command(
+    epilog="Examples: trio-fle run zoo.cfg --set tickTime=500; trio-fle run zoo.cfg -- ./my-service --port 80"
+)
 @click.argument("config", type=click.Path())
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a key of the file.")
 @click.option("--myid", type=int, help="Server id, instead of the one in dataDir/myid.")
 @click.option(
     "--myid-from-hostname", "from_hostname", is_flag=True, help="Pod ordinal plus one as server id."
 )
 @click.option("--data-dir", type=click.Path(), help="Data directory, instead of dataDir.")
+@click.option(
+    "--on-child-exit",
+    type=click.Choice(["resign", "restart", "stop"]),
+    default="resign",
+    show_default=True,
+    help="What to do when COMMAND ends by itself.",
+)
+@click.option("--on-leader", metavar="CMD", help="Short hook: run when this member begins to lead.")
+@click.option("--on-follower", metavar="CMD", help="Short hook: run when it follows a leader.")
 @click.option(
     "--log-format",
     type=click.Choice(["auto", "json", "console"]),
@@ -38,26 +65,42 @@ ECHO_S: Final = 1.0
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 def run(
     config: str,
+    command: tuple[str, ...],
     settings: tuple[str, ...],
     myid: int | None,
     from_hostname: bool,
     data_dir: str | None,
+    on_child_exit: str,
+    on_leader: str | None,
+    on_follower: str | None,
     log_format: str,
     log_level: str,
 ) -> None:
-    """Be the member of an ensemble that CONFIG (a zoo.cfg) describes, until SIGTERM."""
+    """Be the member of an ensemble that CONFIG (a zoo.cfg) describes, until SIGTERM.
+
+    With a COMMAND (behind --), run it while this member leads, and only then: it gets TRIO_FLE_EPOCH (the
+    fencing token), TRIO_FLE_MYID and TRIO_FLE_LEASE_MS, SIGTERM when the leadership is in doubt, and SIGKILL
+    before another member can lead.
+    """
     try:
         if from_hostname:
             if myid is not None:
                 raise ConfigError("--myid and --myid-from-hostname: give one of them")
             myid = myid_from_hostname(socket.gethostname())
         loaded = load_config(config, overrides=_parse_settings(settings), myid=myid, data_dir=data_dir)
+        if command:
+            check_command(command, "COMMAND")
+        hook_of = {
+            option: () if text is None else parse_hook(text, option)
+            for option, text in (("--on-leader", on_leader), ("--on-follower", on_follower))
+        }
     except ConfigError as error:
         raise Exit(str(error), USAGE) from error
     writer = LogWriter(sys.stdout)
     log = build_logger(loaded.myid, writer, log_format, log_level)
+    hooks = Hooks(loaded.myid, log, on_leader=hook_of["--on-leader"], on_follower=hook_of["--on-follower"])
     try:
-        trio.run(_serve, loaded, writer, log)
+        trio.run(_serve, loaded, writer, log, Extras(command, on_child_exit, hooks))
     except MemberStoppedError as error:
         raise Exit(str(error), STOPPED) from error
 
@@ -72,30 +115,80 @@ def _parse_settings(settings: Sequence[str]) -> dict[str, str]:
     return parsed
 
 
-async def _serve(config: MemberConfig, writer: LogWriter, log: structlog.typing.FilteringBoundLogger) -> None:
+async def _serve(
+    config: MemberConfig, writer: LogWriter, log: structlog.typing.FilteringBoundLogger, extras: Extras
+) -> None:
     """Run the member and the log's writer; the first SIGTERM or SIGINT stops in good order."""
     for warning in config.warnings:
         log.warning("config.warning", reason=warning)
     stopped: list[MemberStoppedError] = []
     stop = trio.Event()
-
-    async def member() -> None:
+    async with trio.open_nursery() as service:
+        await service.start(writer.run)
+        await service.start(_stop_on_signal, stop)
         try:
-            async with open_member(config, log=log):
-                await stop.wait()
+            await _live(config, log, extras, stop)
         except MemberStoppedError as error:
             stopped.append(error)
         finally:
             unforeseen = "signal" if stop.is_set() else "an unforeseen error, told on stderr"
             log.info("member.stopped", reason=str(stopped[0]) if stopped else unforeseen)
-
-    async with trio.open_nursery() as service:
-        await service.start(writer.run)
-        await service.start(_stop_on_signal, stop)
-        await member()
         service.cancel_scope.cancel()
     if stopped:
         raise stopped[0]
+
+
+async def _live(
+    config: MemberConfig, log: structlog.typing.FilteringBoundLogger, extras: Extras, stop: trio.Event
+) -> None:
+    """Be a member, and serve those who ask, until told to stop: what is guarded ends before it resigns."""
+    notifier = Notifier.from_environ(os.environ)
+    async with open_member(config, log=log) as member:
+        notifier.notify(ready=1)  # it listens and has loaded its state; a leader may come later
+        async with trio.open_nursery() as beside:
+
+            def status() -> MemberStatus:
+                return member.status
+
+            beside.start_soon(serve_admin, config, status, member.clock, log)
+            beside.start_soon(watch_loop, config.tick_s / 2, config.lease_margin * config.sync_s, log)
+            beside.start_soon(notifier.run_watchdog)
+            beside.start_soon(extras.hooks.run)
+            beside.start_soon(_tell_roles, member, extras.hooks, notifier)
+            if extras.command:
+                beside.start_soon(_guard, member, extras, log, stop)
+            await stop.wait()
+            notifier.notify(stopping=1)
+            beside.cancel_scope.cancel()
+
+
+async def _tell_roles(member: Member, hooks: Hooks, notifier: Notifier) -> None:
+    """Tell the hooks and systemd what this member has become."""
+    async for status in member.changes():
+        notifier.notify(status=f"{status.state.name}, leader {status.leader}, epoch {status.epoch}")
+        if status.leads(member.clock()):
+            hooks.leads(status.epoch)
+        elif status.follows() and status.leader is not None:
+            hooks.follows(status.leader, status.epoch)
+
+
+async def _guard(
+    member: Member, extras: Extras, log: structlog.typing.FilteringBoundLogger, stop: trio.Event
+) -> None:
+    """Run the command in each term of this member."""
+    async for term in member.terms():
+        ended_by_itself = False
+        async with term:
+            while term.live:
+                status = await run_child(term, extras.command, log, clock=member.clock)
+                ended_by_itself = status is not None and term.live
+                if ended_by_itself and extras.on_child_exit != "restart":
+                    break
+                await trio.sleep(RESTART_AFTER_S)
+        if ended_by_itself and extras.on_child_exit == "resign":
+            await member.resign()
+        elif ended_by_itself and extras.on_child_exit == "stop":
+            stop.set()
 
 
 async def _stop_on_signal(

@@ -23,7 +23,7 @@ _READ_BY_US: Final = frozenset(
     dataDir dataLogDir tickTime initLimit syncLimit electionAlg peerType clientPort dynamicConfigFile
     reconfigEnabled quorumListenOnAllIPs electionPortBindRetry cnxTimeout quorumCnxnTimeoutMs tcpKeepAlive
     fastleader.minNotificationInterval fastleader.maxNotificationInterval observer.election.DelayMs
-    multiAddress.enabled oraclePath connectToLearnerMasterLimit clientPortAddress 4lw.commands.whitelist
+    multiAddress.enabled oraclePath db.autocreate snapshot.trust.empty connectToLearnerMasterLimit clientPortAddress 4lw.commands.whitelist
     admin.enableServer admin.serverAddress admin.serverPort admin.idleTimeout
     """.split()
 )
@@ -47,7 +47,7 @@ _READ_BY_ZOOKEEPER: Final = frozenset(
     ssl.quorum.clientHostnameVerification ssl.quorum.allowReverseDnsLookup ssl.quorum.clientAuth
     ssl.quorum.crl ssl.quorum.ocsp ssl.quorum.handshakeDetectionTimeoutMillis
     ssl.quorum.context.supplier.class fips-mode preAllocSize snapCount snapshotSizeFactor commitLogCount
-    db.autocreate datadir.autocreate snapshot.trust.empty autopurge.snapRetainCount
+    datadir.autocreate autopurge.snapRetainCount
     autopurge.purgeInterval admin.commandURL metricsProvider.className metricsProvider.httpPort
     metricsProvider.httpHost metricsProvider.exportJvmInfo maxClientCnxns
     clientPortListenBacklog forceSync skipACL globalOutstandingLimit authProvider.sasl

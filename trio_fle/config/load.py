@@ -47,7 +47,6 @@ def load_config(
     sync_limit = _required_ticks(settings, "syncLimit", "5")
     learner_type = _learner_type(settings, ensemble, sid)
     election = _election_options(settings)
-    may_lead = election.candidate and learner_type is LearnerType.PARTICIPANT
     return MemberConfig(
         path=Path(path),
         myid=sid,
@@ -62,12 +61,14 @@ def load_config(
         transport=_transport_options(settings, tick_ms * sync_limit / 1000),
         reconfig_enabled=settings.boolean("reconfigEnabled", False),
         observer_election_delay_ms=settings.integer("observer.election.DelayMs", 200, at_least=0),
-        lease_margin=_lease_margin(settings, sync_limit if may_lead else None),
+        lease_margin=_lease_margin(settings, sync_limit if _may_lead(election, learner_type) else None),
         connect_limit=settings.integer("connectToLearnerMasterLimit", 0, at_least=0) or init_limit,
         admin=admin_options(settings, ensemble.servers[sid]),
         advertise=_advertised(settings, ensemble),
         settings=settings.items(),
         warnings=tuple(settings.warnings),
+        trust_empty=settings.boolean("snapshot.trust.empty", False),
+        autocreate=settings.boolean("db.autocreate", True),
     )
 
 
@@ -150,6 +151,10 @@ def _version_of(dynamic: str) -> int:
 def _required_ticks(settings: Settings, key: str, example: str) -> int:
     settings.required(key, example)
     return settings.integer(key, 0, at_least=1, hint=f"give a number of ticks, as in {example}")
+
+
+def _may_lead(election: ElectionOptions, learner_type: LearnerType) -> bool:
+    return election.candidate and learner_type is LearnerType.PARTICIPANT
 
 
 def _lease_margin(settings: Settings, sync_limit: int | None) -> float:

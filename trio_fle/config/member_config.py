@@ -90,6 +90,10 @@ class MemberConfig:
     settings: Mapping[str, str] = attrs.field(factory=dict)
     """Every key as it was read, overrides applied."""
     warnings: tuple[str, ...] = ()
+    trust_empty: bool = False
+    """Whether logs without a snapshot are believed (``snapshot.trust.empty``)."""
+    autocreate: bool = True
+    """Whether an empty data directory stands for an empty history (``db.autocreate``)."""
 
     @property
     def me(self) -> Server:

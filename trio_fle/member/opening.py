@@ -57,7 +57,9 @@ async def open_member(
     and ``ListenError`` where the election port can't be had. Any other error is a bug, and ends the block.
     """
     transport = transport or TcpTransport(config.transport)
-    storage = storage or DurableStorage(config.data_dir, config.data_log_dir)
+    storage = storage or DurableStorage(
+        config.data_dir, config.data_log_dir, trust_empty=config.trust_empty, autocreate=config.autocreate
+    )
     raised: list[BaseException] = []
     try:
         member = await Member.build(config, transport, storage, log or quiet_logger(), clock)
