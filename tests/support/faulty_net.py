@@ -138,7 +138,7 @@ class FaultyNet(MemoryNet):
     async def reach(self, source: str, target: str) -> None:
         """Return once a packet could go there and another come back; a host in between may give up first."""
         with trio.move_on_after(UNREACHABLE_S):
-            while self.is_cut(source, target) or self.is_cut(target, source):
+            while self.is_cut(source, target) or self.is_cut(target, source):  # noqa: ASYNC110
                 await trio.sleep(0.01)
             return
         raise ConnectionLostError(f"{target}: No route to host")

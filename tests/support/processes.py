@@ -79,6 +79,10 @@ class Server:
         parsed = (json.loads(line) for line in self.lines if line.startswith("{"))
         return [event for event in parsed if event["event"] == name]
 
+    def all_events(self) -> list[dict[str, Any]]:
+        """Every event of a member of ours."""
+        return [json.loads(line) for line in self.lines if line.startswith("{")]
+
     def role(self) -> tuple[str, int | None]:
         """The last state that a member of ours logged, and its leader."""
         states = self.events("member.state")
@@ -109,6 +113,7 @@ class Plan:
 
     directory: Path
     roles: dict[int, str]
+    tick_ms: int = 500
     ports: dict[int, tuple[int, int]] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -120,7 +125,7 @@ class Plan:
         directory = self.directory / f"server{sid}"
         directory.mkdir(exist_ok=True)
         (directory / "myid").write_text(f"{sid}\n")
-        lines = [f"dataDir={directory}", "tickTime=500", "initLimit=10", "syncLimit=5"]
+        lines = [f"dataDir={directory}", f"tickTime={self.tick_ms}", "initLimit=10", "syncLimit=5"]
         lines += ["admin.enableServer=false", *extra]
         if self.roles[sid] == "observer":
             lines.append("peerType=observer")

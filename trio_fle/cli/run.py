@@ -27,6 +27,20 @@ RESTART_AFTER_S: Final = 1.0
 """Pause before a command that ended by itself is started again."""
 
 
+@attrs.define(eq=False)
+class Stop:
+    """Whether and why the member is to stop in good order."""
+
+    event: trio.Event = attrs.field(factory=trio.Event)
+    reason: str = "an unforeseen error, told on stderr"
+
+    def ask(self, reason: str) -> None:
+        """Ask for it; the first reason is kept."""
+        if not self.event.is_set():
+            self.reason = reason
+            self.event.set()
+
+
 @attrs.frozen
 class Extras:
     """What runs beside the member, as its roles come and go."""
@@ -36,9 +50,7 @@ class Extras:
     hooks: Hooks
 
 
-@click.command(
-    epilog="Examples: trio-fle run zoo.cfg --set tickTime=500; trio-fle run zoo.cfg -- ./my-service --port 80"
-)
+@click.command(epilog="Example: trio-fle run zoo.cfg --set tickTime=500 -- ./my-service --port 80")
 @click.argument("config", type=click.Path())
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a key of the file.")
@@ -122,7 +134,7 @@ async def _serve(
     for warning in config.warnings:
         log.warning("config.warning", reason=warning)
     stopped: list[MemberStoppedError] = []
-    stop = trio.Event()
+    stop = Stop()
     async with trio.open_nursery() as service:
         await service.start(writer.run)
         await service.start(_stop_on_signal, stop)
@@ -131,15 +143,14 @@ async def _serve(
         except MemberStoppedError as error:
             stopped.append(error)
         finally:
-            unforeseen = "signal" if stop.is_set() else "an unforeseen error, told on stderr"
-            log.info("member.stopped", reason=str(stopped[0]) if stopped else unforeseen)
+            log.info("member.stopped", reason=str(stopped[0]) if stopped else stop.reason)
         service.cancel_scope.cancel()
     if stopped:
         raise stopped[0]
 
 
 async def _live(
-    config: MemberConfig, log: structlog.typing.FilteringBoundLogger, extras: Extras, stop: trio.Event
+    config: MemberConfig, log: structlog.typing.FilteringBoundLogger, extras: Extras, stop: Stop
 ) -> None:
     """Be a member, and serve those who ask, until told to stop: what is guarded ends before it resigns."""
     notifier = Notifier.from_environ(os.environ)
@@ -157,7 +168,7 @@ async def _live(
             beside.start_soon(_tell_roles, member, extras.hooks, notifier)
             if extras.command:
                 beside.start_soon(_guard, member, extras, log, stop)
-            await stop.wait()
+            await stop.event.wait()
             notifier.notify(stopping=1)
             beside.cancel_scope.cancel()
 
@@ -173,7 +184,7 @@ async def _tell_roles(member: Member, hooks: Hooks, notifier: Notifier) -> None:
 
 
 async def _guard(
-    member: Member, extras: Extras, log: structlog.typing.FilteringBoundLogger, stop: trio.Event
+    member: Member, extras: Extras, log: structlog.typing.FilteringBoundLogger, stop: Stop
 ) -> None:
     """Run the command in each term of this member."""
     async for term in member.terms():
@@ -188,13 +199,13 @@ async def _guard(
         if ended_by_itself and extras.on_child_exit == "resign":
             await member.resign()
         elif ended_by_itself and extras.on_child_exit == "stop":
-            stop.set()
+            stop.ask("the command ended")
 
 
 async def _stop_on_signal(
-    stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    stop: Stop, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Set ``stop`` at the first SIGTERM or SIGINT; one that comes later ends the process at once.
+    """Ask for a stop at the first SIGTERM or SIGINT; one that comes later ends the process at once.
 
     Some senders signal a process and its group, so that it gets two for one: the echo is not counted.
     """
@@ -206,4 +217,4 @@ async def _stop_on_signal(
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             first_at = min(first_at, trio.current_time())
-            stop.set()
+            stop.ask("signal")

@@ -1,5 +1,6 @@
 """Opening a member: everything that it starts ends with the block."""
 
+import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable
@@ -33,7 +34,7 @@ def quiet_logger() -> structlog.typing.FilteringBoundLogger:
         raise structlog.DropEvent
 
     logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-        None, processors=[drop], wrapper_class=structlog.make_filtering_bound_logger(100)
+        None, processors=[drop], wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
     ).bind()
     return logger
 

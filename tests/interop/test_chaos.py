@@ -1,0 +1,167 @@
+"""Real members are killed, asked to go and suspended, fifty times: one leader at a time, always another."""
+
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+from chaos import Leadership, faults, leaderships
+from processes import Plan, Server, open_servers, story
+from test_ensembles_of_ours import agreed
+
+pytestmark = pytest.mark.interop
+
+TICK_MS = 100
+LEASE_S = 0.5
+ROUNDS = 50
+
+
+@attrs.define(eq=False)
+class History:
+    """All that each member ever logged, over its restarts, and when its processes were killed."""
+
+    servers: list[Server]
+    lines: dict[int, list[dict[str, object]]] = attrs.field(factory=dict)
+    ends: dict[int, list[float]] = attrs.field(factory=dict)
+
+    def keep(self, server: Server) -> None:
+        """Keep what a process has logged, which has ended (or is looked at for the last time)."""
+        self.lines.setdefault(server.sid, []).extend(server.all_events())
+        self.ends.setdefault(server.sid, []).append(time.time())
+
+    def faults(self) -> list[str]:
+        for server in self.servers:
+            self.keep(server)
+        return faults(self.leaderships())
+
+    def leaderships(self) -> list[Leadership]:
+        return leaderships(self.lines, self.ends)
+
+
+async def strike(rng: random.Random, server: Server, history: History) -> str:
+    """Let something happen to one member, and undo it."""
+    assert server.process is not None
+    blow = rng.choice(["SIGKILL", "SIGTERM", "SIGSTOP"])
+    match blow:
+        case "SIGKILL":
+            await server.kill()
+        case "SIGTERM":
+            process = server.process
+            process.terminate()
+            with trio.fail_after(10):
+                assert await process.wait() == 0
+            server.process = None
+        case "SIGSTOP":
+            server.process.send_signal(signal.SIGSTOP)
+            await trio.sleep(rng.choice([0.1, 1.2, 1.2]))
+            server.process.send_signal(signal.SIGCONT)
+    if server.process is None:
+        history.keep(server)
+        await trio.sleep(rng.choice([0, 0.3, 0.8]))
+        await server.start()
+    return blow
+
+
+@pytest.mark.parametrize("size", [3, 5])
+async def test_fifty_blows_leave_one_leader_at_a_time_and_always_another(size: int, tmp_path: Path) -> None:
+    rng = random.Random(size)
+    with trio.fail_after(240):
+        async with open_servers() as (nursery, servers):
+            plan = Plan(tmp_path, dict.fromkeys(range(1, size + 1), "participant"), tick_ms=TICK_MS)
+            servers += [plan.ours(sid, nursery) for sid in plan.roles]
+            history = History(servers)
+            with story(servers):
+                for server in servers:
+                    await server.start()
+                blows: list[str] = []
+                for _ in range(ROUNDS):
+                    with trio.fail_after(30):
+                        leader = await agreed(servers)
+                    followers = [server for server in servers if server is not leader]
+                    struck = leader if rng.random() < 0.6 else rng.choice(followers)
+                    blows.append(await strike(rng, struck, history))
+                await agreed(servers)
+                assert history.faults() == []
+    led = history.leaderships()
+    assert len(led) > ROUNDS / 4, "most blows hit the leader"
+    assert {"SIGKILL", "SIGTERM", "SIGSTOP"} == set(blows)
+
+
+async def test_a_lost_quorum_ends_the_leader_and_its_command_and_comes_back_with_a_higher_epoch(
+    tmp_path: Path,
+) -> None:
+    command = ("--", "sh", "-c", f"echo $$ > {tmp_path}/child.$TRIO_FLE_MYID; exec sleep 1000")
+    with trio.fail_after(90):
+        async with open_servers() as (nursery, servers):
+            plan = Plan(tmp_path, dict.fromkeys((1, 2, 3), "participant"), tick_ms=TICK_MS)
+            servers += [plan.ours(sid, nursery, options=command) for sid in plan.roles]
+            with story(servers):
+                for server in servers:
+                    await server.start()
+                leader = await agreed(servers)
+                (first,) = leader.events("leading.established")
+                child = await started_child(tmp_path, leader)
+                for server in servers:
+                    if server is not leader:
+                        assert server.process is not None
+                        server.process.send_signal(signal.SIGSTOP)
+                silent_at = time.time()
+                await until(lambda: not child.exists())
+                assert time.time() - silent_at < LEASE_S + 0.1
+                await leader.wait_role(("LOOKING", None))
+                for server in servers:
+                    if server is not leader:
+                        await server.kill()
+                await trio.sleep(1)
+                assert leader.established() is None
+                for server in servers:
+                    if server.process is None:
+                        await server.start()
+                again = await agreed(servers)
+                assert again.events("leading.established")[-1]["epoch"] > first["epoch"]
+
+
+async def test_a_suspended_leader_has_lost_its_command_before_another_begins(tmp_path: Path) -> None:
+    command = ("--", "sh", "-c", f"echo $$ > {tmp_path}/child.$TRIO_FLE_MYID; exec sleep 1000")
+    with trio.fail_after(60):
+        async with open_servers() as (nursery, servers):
+            plan = Plan(tmp_path, dict.fromkeys((1, 2, 3), "participant"), tick_ms=TICK_MS)
+            servers += [plan.ours(sid, nursery, options=command) for sid in plan.roles]
+            with story(servers):
+                for server in servers:
+                    await server.start()
+                leader = await agreed(servers)
+                child = await started_child(tmp_path, leader)
+                assert leader.process is not None
+                leader.process.send_signal(signal.SIGSTOP)
+                others = [server for server in servers if server is not leader]
+                await until(lambda: any(server.events("leading.established") for server in others))
+                assert not child.exists()
+                successor = await agreed(others)
+                leader.process.send_signal(signal.SIGCONT)
+                await leader.wait_role(("FOLLOWING", successor.sid))
+                assert leader.events("leading.lost")[-1]["overdue_ms"] > 0
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Look every few milliseconds whether something has come true."""
+    while not true():  # noqa: ASYNC110 (processes outside tell nobody)
+        await trio.sleep(0.003)
+
+
+async def started_child(directory: Path, leader: Server) -> Path:
+    """The directory in /proc of the command that runs under ``leader``."""
+    file = directory / f"child.{leader.sid}"
+    await until(lambda: file.exists() and bool(file.read_text().strip()))
+    return Path("/proc") / file.read_text().strip()
+
+
+def test_the_checker_sees_overlaps_and_epochs_that_repeat() -> None:
+    one, two = Leadership(1, 5, began=10, ended=12), Leadership(2, 6, began=11.9, ended=13)
+    assert len(faults([one, two])) == 1
+    assert len(faults([one, Leadership(2, 5, began=12.1, ended=13)])) == 1
+    assert faults([one, Leadership(2, 6, began=12.1, ended=13)]) == []
