@@ -1,8 +1,11 @@
 """The demo, with real processes, as somebody sees it who pipes it into a file."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +47,32 @@ def test_on_a_terminal_it_draws_a_table() -> None:
     assert done.returncode == 0
     for cell in ("LEADING", "FOLLOWING", "killed", "┏━━━━━━━━┳"):
         assert cell in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_demo_and_every_member_in_one_line(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "trio_fle", "demo", "--rounds", "100"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as demo:
+        assert demo.stdout is not None
+        while "leads" not in demo.stdout.readline():
+            pass
+        members = children(demo.pid)
+        assert len(members) >= 2
+        demo.send_signal(number)
+        _, said = demo.communicate(timeout=30)
+        assert demo.returncode == 1
+        assert said == f"trio-fle: ended by {number.name}; all members are stopped\n"
+        assert not [pid for pid in members if Path(f"/proc/{pid}").exists()]
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # ended while we looked
+            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(path.parent.name))
+    return found

@@ -65,15 +65,15 @@ class VirtualMember:
             self.ended.set()
 
     async def _run(self, config: MemberConfig, log: Any, task_status: trio.TaskStatus[None]) -> None:
-            host = self.net.host(f"192.0.2.{self.sid}")
-            async with open_member(
-                config, transport=host, storage=self.storage, log=log, clock=self.clock
-            ) as self.member:
-                task_status.started()
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._guard)
-                    await self.stop.wait()
-                    nursery.cancel_scope.cancel()
+        host = self.net.host(f"192.0.2.{self.sid}")
+        async with open_member(
+            config, transport=host, storage=self.storage, log=log, clock=self.clock
+        ) as self.member:
+            task_status.started()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._guard)
+                await self.stop.wait()
+                nursery.cancel_scope.cancel()
 
     async def _guard(self) -> None:
         async for term in self.member.terms():

@@ -1,5 +1,6 @@
 """``trio-fle demo``: a real ensemble of processes on loopback, shown live while its leaders are killed."""
 
+import signal
 import tempfile
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def demo(members: int, rounds: int) -> None:
     """Start an ensemble on loopback, kill its leaders, and show each failover.
 
     Every member is a process of its own (trio-fle run), with its data in a temporary directory. Exit
-    status 0: each time the survivors agreed on a new leader; 1: they did not.
+    status 0: each time the survivors agreed on a new leader; 1: they did not, or you ended it.
     """
     if members < 3:
         raise click.UsageError("with 2 members nobody can be elected once one is killed; take 3 or more")
@@ -32,6 +33,21 @@ def demo(members: int, rounds: int) -> None:
 
 
 async def _demo(members: int, rounds: int, directory: Path) -> None:
+    """Show it all; SIGINT or SIGTERM ends the demo, and with it every member."""
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_end_on_signal)
+        await _show_failovers(members, rounds, directory)
+        nursery.cancel_scope.cancel()
+
+
+async def _end_on_signal(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for number in signals:
+            raise DemoFailedError(f"ended by {signal.Signals(number).name}; all members are stopped")
+
+
+async def _show_failovers(members: int, rounds: int, directory: Path) -> None:
     with open_show(members) as show:
         async with open_ensemble(directory, members, show.event) as ensemble:
             show.say(f"{members} members started on loopback, waiting for a leader")
