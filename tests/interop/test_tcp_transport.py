@@ -57,15 +57,15 @@ async def test_the_kernel_watches_connections_unless_told_not_to() -> None:
     for keep_alive in (True, False):
         transport = TcpTransport(TransportOptions(keep_alive=keep_alive, user_timeout_s=8))
         (listener,) = await transport.listen([loopback(port)])
-        async with listener, await transport.dial([loopback(port)]) as dialled:
-            async with await listener.accept() as accepted:
-                for stream in (dialled, accepted):
-                    assert isinstance(stream, trio.SocketStream)
-                    assert bool(stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) is keep_alive
-                    assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == (
-                        8000 if keep_alive else 0
-                    )
-                    assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        dialled = await transport.dial([loopback(port)])
+        async with listener, dialled, await listener.accept() as accepted:
+            for stream in (dialled, accepted):
+                assert isinstance(stream, trio.SocketStream)
+                assert bool(stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) is keep_alive
+                assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == (
+                    8000 if keep_alive else 0
+                )
+                assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_only_where_every_address_refused_is_it_known_that_nobody_listens() -> None:

@@ -23,7 +23,8 @@ _READ_BY_US: Final = frozenset(
     dataDir dataLogDir tickTime initLimit syncLimit electionAlg peerType clientPort dynamicConfigFile
     reconfigEnabled quorumListenOnAllIPs electionPortBindRetry cnxTimeout quorumCnxnTimeoutMs tcpKeepAlive
     fastleader.minNotificationInterval fastleader.maxNotificationInterval observer.election.DelayMs
-    multiAddress.enabled oraclePath db.autocreate snapshot.trust.empty connectToLearnerMasterLimit clientPortAddress 4lw.commands.whitelist
+    multiAddress.enabled oraclePath
+    db.autocreate snapshot.trust.empty connectToLearnerMasterLimit clientPortAddress 4lw.commands.whitelist
     admin.enableServer admin.serverAddress admin.serverPort admin.idleTimeout
     """.split()
 )
