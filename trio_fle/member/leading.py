@@ -291,8 +291,6 @@ class Leading:
         link = LearnerLink(stream, address, self.config.init_s)
         async with stream:
             try:
-                if len(self.handlers) >= MAX_LEARNERS:
-                    raise PeerError("too many learners")
                 handler = await receive_learner(link, self.config.sync_s)
                 self._check(handler)
                 await self._lead_learner(handler)
@@ -309,6 +307,8 @@ class Leading:
             raise PeerError("it claims our own server id")
         if (info.config_version or 0) > self.config.ensemble.version:
             raise PeerError(f"its configuration, version {info.config_version}, is newer than ours")
+        if info.sid not in self.electorate.voters and len(self.handlers) >= MAX_LEARNERS:
+            raise PeerError("too many learners")  # a voter has its place: one link, however many come
 
     async def _lead_learner(self, handler: LearnerHandler) -> None:
         for older in list(self.handlers):

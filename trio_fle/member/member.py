@@ -2,9 +2,8 @@
 
 import math
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Final, TypeVar
 
 import attrs
 import structlog
@@ -18,6 +17,7 @@ from trio_fle.election.round import OBSERVER_RESEND_MAX_S
 from trio_fle.election.stalled import Because, Stalled, diagnose
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.electing import ElectionTask
+from trio_fle.member.explaining import Explainer
 from trio_fle.member.feeds import Changes, Signal, Terms
 from trio_fle.member.following import Learner, UnstoredError
 from trio_fle.member.gone import release_when_gone
@@ -31,11 +31,6 @@ from trio_fle.peers import ConnectionManager, Identity, Transport
 from trio_fle.storage import Storage
 from trio_fle.vote import LearnerType, PeerState
 from trio_fle.wire import Protocol
-
-T = TypeVar("T")
-
-STALLED_FIRST_S: Final = 2.0
-"""An election that takes longer says why, and again each time this wait has doubled."""
 
 
 @attrs.define(eq=False)
@@ -54,12 +49,12 @@ class Member:
     leadership: Leadership | None = attrs.field(default=None, init=False)
     """The leadership of this member, while it has one."""
     looking: LookingVoters = attrs.field(factory=LookingVoters, init=False)
+    explainer: Explainer = attrs.field(init=False)
     _phase: Phase = attrs.field(default=Phase.ELECTION, init=False)
     _learner: Learner | None = attrs.field(default=None, init=False)
     _leading: Leading | None = attrs.field(default=None, init=False)
     _electing: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _zxid: int = attrs.field(init=False)
-    _stalled: Stalled | None = attrs.field(default=None, init=False)
     _stopping: bool = attrs.field(default=False, init=False)
     _stopped: trio.Event = attrs.field(factory=trio.Event, init=False)
     _may_lead: bool = attrs.field(init=False)
@@ -69,6 +64,7 @@ class Member:
     _decisions: trio.MemoryReceiveChannel[Decided] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.explainer = Explainer(self._diagnose, self.changed, self.log)
         self._zxid = self.commitments.stored.zxid
         self._may_lead = self.config.election.candidate
         self._send, self._decisions = trio.open_memory_channel[Decided](1)
@@ -127,7 +123,7 @@ class Member:
             ),
             synced=self._phase is Phase.BROADCAST and (self._learner is None or self._learner.synced),
             lease_end=leadership.lease_end if leadership is not None and leadership.live else None,
-            stalled=self._stalled,
+            stalled=self.explainer.stalled,
         )
 
     def clock(self) -> float:
@@ -187,7 +183,7 @@ class Member:
         }
         self._look()  # before anybody can be heard: a vote must find its election begun
         async with trio.open_nursery() as nursery:
-            self._nursery = nursery
+            self._nursery = self.explainer.nursery = nursery
             await nursery.start(self.manager.run, sorted(ensemble.voters), configured)
             self.log.info(
                 "member.started",
@@ -232,7 +228,7 @@ class Member:
                 if self._stopping:
                     return None
                 with trio.move_on_after(self._abstention_s()) as abstention:
-                    return await self._explained(self._decisions.receive)
+                    return await self.explainer.explain(self._decisions.receive)
             if not abstention.cancelled_caught:
                 return None
             self._look(again=True)  # nobody else was elected: stand for election
@@ -263,7 +259,7 @@ class Member:
             self._is_foreign,
         )
         try:
-            return await self._explained(self._leading.run)
+            return await self.explainer.explain(self._leading.run)
         finally:
             self._leading = self.leadership = None
             self.changed.give()
@@ -307,7 +303,7 @@ class Member:
             self._zxid,
         )
         try:
-            reason = await self._explained(self._learn)
+            reason = await self.explainer.explain(self._learn)
         except UnstoredError as error:
             self.log.warning(
                 "following.unsynced",
@@ -379,33 +375,6 @@ class Member:
         return PeerStatus(sid, role, True, str(connection.address), connection.direction.value)
 
     # What it says
-
-    async def _explained(self, role: Callable[[], Awaitable[T]]) -> T:
-        """Do something that may take long, and say meanwhile why it does."""
-        scope = trio.CancelScope()
-        self._nursery.start_soon(self._explain, scope)
-        try:
-            return await role()
-        finally:
-            scope.cancel()
-            self._stalled = None
-
-    async def _explain(self, scope: trio.CancelScope) -> None:
-        """Say why there is no leader yet: after a while, and whenever that has doubled."""
-        with scope:
-            wait_s = STALLED_FIRST_S
-            while True:
-                await trio.sleep(wait_s)
-                self._stalled = self._diagnose()
-                self.changed.give()
-                if self._stalled is not None:
-                    self.log.warning(
-                        "election.stalled",
-                        because=self._stalled.because.value,
-                        missing=list(self._stalled.missing),
-                        round=self._stalled.round,
-                    )
-                wait_s *= 2
 
     def _diagnose(self) -> Stalled | None:
         promise = self.commitments.promise
