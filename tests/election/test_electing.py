@@ -98,6 +98,31 @@ def test_a_server_without_weight_is_not_elected() -> None:
     assert decided.vote.leader == 2
 
 
+@pytest.mark.parametrize("early_finalize", [False, True])
+def test_an_id_without_weight_upsets_the_finalize_wait_of_zookeeper_only(early_finalize: bool) -> None:
+    """A NullPointerException there: the attempt ends, and the next round begins at once."""
+    ensemble = ensemble_of(4, "group.1=1:2", "group.2=3:4")
+    driver = Driver(1, ensemble, ElectionOptions(early_finalize=early_finalize)).look()
+    for sender in (2, 3, 4):
+        driver.hear(sender, looking(3, epoch=1))
+    driver.wait(0.1).hear(4, claim("OBSERVING", 99))
+    since = driver.now
+    decided = driver.wait(0.25).decided()
+    if early_finalize:
+        assert decided is not None
+    else:
+        assert decided is None
+        again = ["LOOKING", 1, 0, 2, 0]
+        assert [facts(sent) for sent in driver.sent(2, since=since)] == [again, again]  # and one resend
+
+
+def test_minimum_is_a_number_like_any_other_for_zookeeper() -> None:
+    driver = Driver(1, ensemble_of(3)).look()
+    driver.hear(2, claim("FOLLOWING", 3, 7, epoch=MIN_LONG))
+    driver.hear(3, claim("LEADING", 3, 7, epoch=MIN_LONG))
+    assert driver.fle.state is PeerState.FOLLOWING
+
+
 def test_who_is_no_candidate_never_names_itself() -> None:
     driver = Driver(3, ensemble_of(3), NO_CANDIDATE, zxid=1 << 40, epoch=9).look()
     driver.hear(9, looking(1))

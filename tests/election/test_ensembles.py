@@ -6,10 +6,10 @@ from core_driver import Driver, ensemble_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_fle.election.events import Heard, Send
+from trio_fle.election.events import Greet, Heard, Send
 from trio_fle.ensemble import Ensemble
 from trio_fle.vote import PeerState, Vote
-from trio_fle.wire import Notification
+from trio_fle.wire import Notification, encode_notification
 
 
 @attrs.define
@@ -188,6 +188,11 @@ def test_whatever_is_heard_leads_to_a_state_or_to_looking_on(
             driver.hear(sender, message)
         driver.wait(pause)
     decided = driver.decided()
+    driver.look()  # the next election must be one that can be told
+    driver.wait(1)
+    for _, effect in driver.effects:
+        if isinstance(effect, Send | Greet):
+            encode_notification(effect.notification)
     if decided is not None:
         assert decided.vote.leader in driver.ensemble.voters
         assert (decided.state is PeerState.LEADING) is (decided.vote.leader == me)

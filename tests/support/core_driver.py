@@ -56,6 +56,7 @@ class Driver:
             self.options.candidate,
             self.ensemble,
             self.ensemble,
+            exact=not self.options.early_finalize,
         )
         self.fle = FastLeaderElection(electorate, self.options)
 

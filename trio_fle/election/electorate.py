@@ -12,7 +12,8 @@ class Electorate:
     """One member's view of those who vote.
 
     ``current`` is the committed configuration, ``seen`` the last that a leader proposed (the same where
-    nothing is pending).
+    nothing is pending). ``exact``: a candidate takes every number as a real server does, MIN too
+    (``fle.earlyFinalize`` is false).
     """
 
     me: int
@@ -20,6 +21,7 @@ class Electorate:
     candidate: bool
     current: Ensemble
     seen: Ensemble
+    exact: bool = False
     voters: frozenset[int] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -53,6 +55,8 @@ class Electorate:
 
     def electable(self, vote: Vote) -> bool:
         """Whether anybody stands behind this vote: not the placeholder of one that is no candidate."""
+        if self.exact and self.candidate:
+            return True
         return vote.epoch != MIN_LONG and (self.candidate or vote.leader != self.me)
 
     def agree(self, votes: dict[int, CastVote], on: CastVote) -> bool:

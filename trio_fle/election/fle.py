@@ -14,6 +14,7 @@ from trio_fle.election.events import (
     Event,
     Greet,
     Heard,
+    Ignored,
     Look,
     NewerConfig,
     Send,
@@ -26,6 +27,9 @@ from trio_fle.election.round import Election
 from trio_fle.ensemble import Ensemble
 from trio_fle.vote import LearnerType, PeerState, Vote
 from trio_fle.wire import Notification
+
+MAX_ROUND: Final = 2**62
+"""Rounds beyond it are nobody's: adopted, the next ones would leave the 64 bits of the wire."""
 
 MAX_ASKERS: Final = 256
 """How many non-voters that asked are told the end of each election; those before them must ask again."""
@@ -84,6 +88,9 @@ class FastLeaderElection:
         self.state = PeerState.LOOKING
         self.round += 1
         self._began, self._sent, self._received = now, 0, 0
+        return self._begin(now, initial)
+
+    def _begin(self, now: float, initial: Vote) -> list[Effect]:
         self._answered.clear()
         self.election = Election(self.electorate, self.options, initial, self.round)
         return self._carry_on(now, self.election.start(now))
@@ -97,6 +104,8 @@ class FastLeaderElection:
             return effects + self._answer_non_voter(sender)
         if heard.state is None:
             return effects
+        if not -MAX_ROUND < heard.round < MAX_ROUND:
+            return [*effects, Ignored(sender, f"round {heard.round} is beyond what any election reaches")]
         if self.election is not None:
             self._received += 1
             if heard.state is PeerState.LOOKING and heard.round < self.round and self._is_news(sender, heard):
@@ -146,6 +155,9 @@ class FastLeaderElection:
         assert election is not None
         self.round = election.round
         self._sent += sum(isinstance(effect, Send) for effect in effects)
+        if election.failed:
+            self.round += 1
+            return [*effects, *self._begin(now, election.initial)]
         if election.outcome is None:
             return effects
         return [*effects, *self._conclude(now, election)]

@@ -32,8 +32,8 @@ class Outcome:
 class Election:
     """Votes received since the member began to look for a leader.
 
-    ``step`` functions return effects, the last of which is a ``WakeAt``; once ``outcome`` is set the
-    election is over and nothing more may be stepped.
+    ``step`` functions return effects, the last of which is a ``WakeAt``; once ``outcome`` or ``failed`` is
+    set the election is over and nothing more may be stepped.
     """
 
     electorate: Electorate
@@ -42,6 +42,8 @@ class Election:
     round: int
     proposal: Vote = attrs.field(init=False)
     outcome: Outcome | None = attrs.field(default=None, init=False)
+    failed: bool = attrs.field(default=False, init=False)
+    """Whether it ended without an outcome, and another one is to begin."""
     votes: dict[int, CastVote] = attrs.field(factory=dict, init=False)
     """Votes of this round (ZooKeeper's recvset)."""
     claims: dict[int, CastVote] = attrs.field(factory=dict, init=False)
@@ -76,17 +78,25 @@ class Election:
 
     def _finish(self, now: float, effects: list[Effect]) -> list[Effect]:
         """Take in what was sent to oneself, then say when to wake."""
-        while self._loopback and self.outcome is None:
+        while self._loopback and not self._over:
             self._loopback = False
             effects += self._take(now, self.electorate.me, self._own_notification())
-        if self.outcome is None:
+        if not self._over:
             effects.append(WakeAt(self._wake_at))
         return effects
+
+    @property
+    def _over(self) -> bool:
+        return self.failed or self.outcome is not None
 
     def _take(self, now: float, sender: int, heard: Notification) -> list[Effect]:
         if heard.state is PeerState.LOOKING and self.options.early_finalize:
             self.claims.pop(sender, None)  # whatever it claimed, it looks for a leader now
         if self._agreed_since is not None:
+            if self._upsets(heard):
+                self.failed = True
+                reason = f"votes for {heard.vote.leader}, which has no weight: the election begins anew"
+                return [Ignored(sender, reason)]
             if not self._reopens(heard):
                 if not self.options.early_finalize:
                     self._wake_at = now + self.options.finalize_wait_s
@@ -104,6 +114,15 @@ class Election:
             case PeerState.FOLLOWING | PeerState.LEADING:
                 self._take_claim(sender, heard)
         return []
+
+    def _upsets(self, heard: Notification) -> bool:
+        """Whether a message heard during the finalize wait makes a real server fail.
+
+        It compares the vote before it looks whether the leader votes at all; where there are weights, an id
+        without one is a NullPointerException there, which ends the attempt. The next one begins at once.
+        """
+        verifier = self.electorate.current.verifier
+        return not self.options.early_finalize and not verifier.has_weight(heard.vote.leader)
 
     def _reopens(self, heard: Notification) -> bool:
         """Whether a message heard during the finalize wait ends the agreement.

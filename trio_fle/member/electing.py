@@ -72,8 +72,9 @@ class ElectionTask:
             self._log_notification(sender, "in", notification)
         if notification.state is PeerState.LOOKING:
             self.heard_looking(sender, notification.round)
-        event = Heard(sender, notification, self._texts.parse(sender, notification.config))
-        self.put(sender, event)
+        config = self._texts.parse(sender, notification.config)
+        # without the raw text: half a megabyte of it may come with every notification
+        self.put(sender, Heard(sender, attrs.evolve(notification, config=None), config))
 
     def put(self, sender: int, event: Event) -> None:
         """Queue an event; of one sender too many, the oldest goes."""

@@ -86,10 +86,16 @@ class Member:
         Raises ``StorageError`` where the data directory can't be used.
         """
         commitments = Commitments(storage, clock, await storage.load())
+        options, ensemble = config.election, config.ensemble
         electorate = Electorate(
-            config.myid, config.learner_type, config.election.candidate, config.ensemble, config.ensemble
+            config.myid,
+            config.learner_type,
+            options.candidate,
+            ensemble,
+            ensemble,
+            exact=not options.early_finalize,
         )
-        election = ElectionTask(FastLeaderElection(electorate, config.election), log)
+        election = ElectionTask(FastLeaderElection(electorate, options), log)
         protocol = Protocol.V2 if config.transport.multi_address else Protocol.V1
         identity = Identity(config.myid, tuple(address.election for address in config.me.addresses), protocol)
         manager = ConnectionManager(identity, config.transport, transport, election.deliver, log)

@@ -33,6 +33,10 @@ class Hierarchical:
         """Weight of a server; 0 for one that has none."""
         return self._weight.get(sid, 0)
 
+    def has_weight(self, sid: int) -> bool:
+        """Whether ``sid`` has a weight, be it 0."""
+        return sid in self._weight
+
     def contains_quorum(self, acks: AbstractSet[int]) -> bool:
         """Whether ``acks`` hold more than half of the weight in more than half of the groups that count."""
         heard: dict[int, int] = {}

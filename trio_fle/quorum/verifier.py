@@ -14,5 +14,8 @@ class QuorumVerifier(Protocol):
     def weight(self, sid: int) -> int:
         """Weight of a server's vote; a server of weight 0 is never elected."""
 
+    def has_weight(self, sid: int) -> bool:
+        """Whether the configuration gives ``sid`` a weight, be it 0 (a real one fails without)."""
+
     def contains_quorum(self, acks: AbstractSet[int]) -> bool:
         """Whether ``acks`` holds a quorum. It does not ask whether they are voters: see ``all_quorums``."""
