@@ -1,5 +1,6 @@
 """Ensembles of our own processes: cold starts, kills, restarts, lost quorums."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,8 @@ import trio
 from processes import Plan, Server, open_servers, story, wait_one_connection_each
 
 pytestmark = pytest.mark.interop
+
+FLOOD = Path(__file__).parents[1] / "support" / "flood.py"
 
 
 @asynccontextmanager
@@ -109,3 +112,18 @@ async def test_without_a_quorum_nobody_leads_and_the_log_says_why(tmp_path: Path
         assert stalled["missing"] == [server.sid for server in followers]
         await followers[0].start()
         await agreed(servers)
+
+
+async def test_strangers_that_flood_a_member_do_not_stop_an_election(tmp_path: Path) -> None:
+    """Eight of them, each as fast as it can: they are read slowly, and nobody waits behind them."""
+    async with ensemble(tmp_path, 3) as (plan, servers):
+        leader = await agreed(servers)
+        struck = next(server for server in servers if server is not leader)
+        command = [sys.executable, str(FLOOD), str(plan.ports[struck.sid][1]), "8"]
+        flood = Server(0, tmp_path, command, struck.nursery)
+        servers.append(flood)
+        await flood.start()
+        await flood.wait_line(lambda line: line == "floods")
+        await leader.kill()
+        with trio.fail_after(3):
+            await agreed([server for server in servers if server not in (leader, flood)])

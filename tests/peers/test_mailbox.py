@@ -74,7 +74,14 @@ async def test_who_floods_an_inbox_loses_its_own_oldest_items_only() -> None:
     inbox.put(2, 20)
     assert [inbox.put(1, number) for number in range(10)] == [True] * 3 + [False] * 7
     inbox.put(3, 30)
-    assert [inbox.get_nowait() for _ in range(6)] == [20, 7, 8, 9, 30, None]
+    assert [inbox.get_nowait() for _ in range(6)] == [20, 7, 30, 8, 9, None], "and waits for its turn"
+
+
+async def test_of_strangers_little_is_kept() -> None:
+    inbox = Inbox[int](100, lambda sid: sid < 10)
+    for number in range(5):
+        inbox.put(77, number)
+    assert [inbox.get_nowait() for _ in range(3)] == [3, 4, None]
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.booleans()), max_size=60), st.integers(1, 5))

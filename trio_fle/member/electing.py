@@ -47,7 +47,7 @@ class ElectionTask:
 
     fle: FastLeaderElection
     log: structlog.typing.FilteringBoundLogger
-    inbox: Inbox[Event] = attrs.field(factory=lambda: Inbox[Event](INBOX_PER_PEER), init=False)
+    inbox: Inbox[Event] = attrs.field(init=False)
     manager: ConnectionManager = attrs.field(init=False)
     decided: Callable[[Decided], None] = attrs.field(init=False)
     voter_looking: Callable[[VoterLooking], None] = attrs.field(init=False)
@@ -61,6 +61,7 @@ class ElectionTask:
 
     def __attrs_post_init__(self) -> None:
         current = self.fle.electorate.current
+        self.inbox = Inbox[Event](INBOX_PER_PEER, lambda sid: sid in current.servers)
         self._texts = ConfigTexts(current, trio.current_time)
         self._newest_config = current.version
         self._noise = OncePerInterval(_MINUTE_S, trio.current_time)

@@ -12,13 +12,19 @@ from trio.abc import Stream
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError, MalformedMessageError, PeerError
 from trio_fle.peers.mailbox import Outbox
+from trio_fle.peers.quiet import TokenBucket
 from trio_fle.wire import FrameBuffer, Notification, decode_notification
 
 MALFORMED_PER_MINUTE: Final = 8
 """So many notifications that make no sense, within a minute, cost the connection (decision 6)."""
 
 _MINUTE_S: Final = 60.0
-_CHUNK_BYTES: Final = 64 * 1024
+_CHUNK_BYTES: Final = 4 * 1024
+"""Read at a time: some 80 notifications of the shortest kind, then it is another task's turn."""
+
+STRANGER_PER_S: Final = 20
+"""Notifications a second that are taken from a server that no configuration names; it may send faster, and
+waits then."""
 
 
 class Direction(enum.Enum):
@@ -125,6 +131,7 @@ async def _receive_frames(
     connection: Connection, promote: Promote, deliver: Deliver, malformed: Malformed
 ) -> None:
     frames = FrameBuffer()
+    allowance = TokenBucket(burst=STRANGER_PER_S, per_s=STRANGER_PER_S, clock=trio.current_time)
     bad_at: list[float] = []
     try:
         while chunk := await connection.stream.receive_some(_CHUNK_BYTES):
@@ -137,6 +144,8 @@ async def _receive_frames(
                     continue
                 if not connection.promoted.is_set():
                     await promote(connection)
+                if not connection.known and not allowance.take():
+                    await trio.sleep(1 / STRANGER_PER_S)
                 connection.heard = True
                 deliver(connection.peer, notification)
     except trio.BrokenResourceError as error:

@@ -1,13 +1,16 @@
 """Queues between tasks. Each is bounded, and says what happens at the bound; whoever puts never waits."""
 
-import math
-from collections import deque
-from typing import Generic, TypeVar
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 import attrs
 import trio
 
 T = TypeVar("T")
+
+STRANGERS_ITEMS: Final = 2
+"""Unread items kept of a server that no configuration names."""
 
 
 @attrs.define(eq=False)
@@ -70,45 +73,46 @@ class Outbox:
 
 @attrs.define(eq=False)
 class Inbox(Generic[T]):
-    """What all peers told, in order of arrival, with a bound for each of them.
+    """What all peers told, each in its own queue, taken in turns: one item of each peer that has any.
 
-    A peer that talks too much loses its own oldest items: it can neither take memory without bound nor
-    push out what others said (decision 2 of the design).
+    A peer that talks too much loses its own oldest items, and waits for its turn like the others: it can
+    neither take memory without bound, nor push out or hold up what others said (decision 2 of the design).
+    Those that ``is_member`` does not know are kept ``STRANGERS_ITEMS`` of.
     """
 
     capacity_per_peer: int = attrs.field(validator=attrs.validators.ge(1))
-    _queues: dict[int, deque[T]] = attrs.field(factory=dict, init=False)
-    _send: trio.MemorySendChannel[int] = attrs.field(init=False)
-    _receive: trio.MemoryReceiveChannel[int] = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        # holds one turn for each queued item, so it is as bounded as they are
-        self._send, self._receive = trio.open_memory_channel[int](math.inf)
+    is_member: Callable[[int], bool] = attrs.field(default=lambda _: True)
+    _queues: OrderedDict[int, deque[T]] = attrs.field(factory=OrderedDict, init=False)
+    """Peers with something in their queue, in the order of their turns."""
+    _news: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def put(self, peer: int, item: T) -> bool:
         """Queue ``item`` of ``peer``; False where this peer's oldest one had to go for it."""
         queue = self._queues.setdefault(peer, deque())
         queue.append(item)
-        if len(queue) > self.capacity_per_peer:
+        self._news.set()
+        capacity = self.capacity_per_peer if self.is_member(peer) else STRANGERS_ITEMS
+        if len(queue) > capacity:
             queue.popleft()
             return False
-        self._send.send_nowait(peer)
         return True
 
     async def get(self) -> T:
         """Wait for the next item, whoever sent it."""
-        return self._take(await self._receive.receive())
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while not self._queues:
+            self._news = trio.Event()
+            await self._news.wait()
+        item = self.get_nowait()
+        assert item is not None
+        return item
 
     def get_nowait(self) -> T | None:
         """Return the next item, or None where nothing waits."""
-        try:
-            return self._take(self._receive.receive_nowait())
-        except trio.WouldBlock:
+        if not self._queues:
             return None
-
-    def _take(self, peer: int) -> T:
-        queue = self._queues[peer]
+        peer, queue = self._queues.popitem(last=False)
         item = queue.popleft()
-        if not queue:
-            del self._queues[peer]
+        if queue:
+            self._queues[peer] = queue  # behind the others
         return item
