@@ -176,3 +176,75 @@ def test_a_half_open_connection_is_found_while_idle(cut_off: Callable[[], None],
             told, _nothing = dialling.communicate("\n", timeout=30)
             assert "broken: [Errno 110]" in told
         listening.kill()
+
+
+@pytest.fixture
+def two_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``twofold`` has an IPv6 and an IPv4 address, as localhost has on many machines, in this order."""
+    real = socket.getaddrinfo
+
+    def look_up(host: str, *rest: object, **more: object) -> object:
+        if host == "twofold":
+            return [*real("::1", *rest, **more), *real("127.0.0.1", *rest, **more)]  # type: ignore[arg-type]
+        return real(host, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+@pytest.mark.usefixtures("two_addresses")
+async def test_every_address_of_the_own_name_is_listened_on_and_told_by_its_ipv4_one() -> None:
+    (port,) = free_ports(1)
+    transport = TcpTransport(TransportOptions())
+    listeners = await transport.listen([HostPort("twofold", port)])
+    try:
+        for host in ("::1", "127.0.0.1", "twofold"):
+            with trio.fail_after(5):
+                async with await transport.dial([HostPort(host, port)]):
+                    pass
+    finally:
+        for listener in listeners:
+            await listener.aclose()
+    assert len(listeners) == 2
+
+
+@pytest.mark.usefixtures("two_addresses")
+async def test_a_dead_address_of_a_name_delays_the_next_one_a_moment_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (port,) = free_ports(1)
+    real = trio.open_tcp_stream
+
+    async def connect(host: str, port: int) -> trio.SocketStream:
+        if host == "127.0.0.1":
+            await trio.sleep_forever()
+        return await real(host, port)
+
+    transport = TcpTransport(TransportOptions())
+    (listener,) = await transport.listen([HostPort("::1", port)])
+    monkeypatch.setattr(trio, "open_tcp_stream", connect)
+    async with listener:
+        with trio.fail_after(3):
+            async with await transport.dial([HostPort("twofold", port)]):
+                pass
+
+
+async def test_limits_beyond_what_the_kernel_takes_are_cut() -> None:
+    (port,) = free_ports(1)
+    transport = TcpTransport(TransportOptions(user_timeout_s=3e9))
+    (listener,) = await transport.listen([loopback(port)])
+    async with listener, await transport.dial([loopback(port)]):
+        pass
+
+
+async def test_a_number_is_never_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    (port,) = free_ports(1)
+    transport = TcpTransport(TransportOptions())
+
+    async def thread(*_: object, **__: object) -> None:
+        raise AssertionError("a thread was asked")
+
+    (listener,) = await transport.listen([loopback(port)])
+    monkeypatch.setattr(trio.to_thread, "run_sync", thread)
+    async with listener:
+        assert await transport.numeric(loopback(port)) == loopback(port)
+        assert await transport._resolve("::1") == ["::1"]

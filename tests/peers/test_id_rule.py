@@ -332,3 +332,20 @@ async def test_of_many_that_would_replace_a_connection_only_the_newest_waits(
         await wait_all_tasks_blocked()
         assert node.heard == [(2, 8)]
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("claim", ["localhost", "127.1", "2130706433", "0x7f.1", "0", "evil.example"])
+async def test_a_stranger_is_dialled_at_plain_numbers_only(claim: str, autojump_clock: MockClock) -> None:
+    """Anything else asks a resolver, or is our own host in another spelling."""
+    net = MemoryNet()
+    node = Node(net, 2, (1, 2, 3))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(node.run)
+        caller = await call(node, -7, HostPort(claim, 3888), source="203.0.113.9")
+        assert await caller.is_closed()
+        await trio.sleep(1)
+        assert not [address for _, address in net.dialled if address.host == claim]
+        assert node.named("peer.unreachable") == [] or all(
+            each["peer"] in (1, 3) for each in node.named("peer.unreachable")
+        )
+        nursery.cancel_scope.cancel()

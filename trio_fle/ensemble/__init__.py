@@ -1,6 +1,6 @@
 """Who belongs to an ensemble: addresses, server lines, and the configuration text that servers exchange."""
 
-from trio_fle.ensemble.address import HostPort, is_loopback, is_wildcard
+from trio_fle.ensemble.address import HostPort, is_loopback, is_numeric, is_wildcard
 from trio_fle.ensemble.ensemble import Ensemble, build_ensemble, parse_ensemble
 from trio_fle.ensemble.server import Server, ServerAddress, parse_server
 
@@ -11,6 +11,7 @@ __all__ = [
     "ServerAddress",
     "build_ensemble",
     "is_loopback",
+    "is_numeric",
     "is_wildcard",
     "parse_ensemble",
     "parse_server",

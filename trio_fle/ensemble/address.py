@@ -42,6 +42,11 @@ def is_loopback(host: str) -> bool:
     return address is not None and address.is_loopback
 
 
+def is_numeric(host: str) -> bool:
+    """Whether ``host`` is an address in its usual spelling: what no resolver has to be asked for."""
+    return _numeric(host) is not None
+
+
 def _numeric(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

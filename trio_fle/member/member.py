@@ -120,7 +120,7 @@ class Member:
             leader=vote.leader if settled and vote is not None else None,
             epoch=stored.epoch,
             accepted_epoch=stored.accepted_epoch,
-            zxid=self._zxid,
+            zxid=self._zxid if self._learner is None else self._learner.zxid,
             round=fle.round,
             vote=vote,
             config_version=ensemble.version,

@@ -1,5 +1,8 @@
 """The election port: bound with patience, open to everybody, and read one task per caller."""
 
+import errno
+import math
+import resource
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -12,6 +15,7 @@ from trio.abc import Listener, Stream
 from trio_fle.config import TransportOptions
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError, ListenError, PeerError
+from trio_fle.peers.quiet import Backoff
 from trio_fle.peers.transport import Transport
 from trio_fle.wire import Hello, decode_hello, hello_size
 
@@ -20,6 +24,9 @@ MAX_HANDSHAKES: Final = 512
 
 _BIND_RETRY_S: Final = 1.0
 _ACCEPT_RETRY_S: Final = 0.1
+_TELL_MAX_S: Final = 60.0
+_OWN_SHARE: Final = 4
+"""What part of the file descriptors silent callers may hold: one in so many."""
 
 
 async def read_hello(stream: Stream) -> Hello:
@@ -37,6 +44,17 @@ async def read_hello(stream: Stream) -> Hello:
     except trio.BrokenResourceError as error:
         raise ConnectionLostError(f"reset after {len(data)} bytes of a handshake") from error
     return decode_hello(data)
+
+
+def _descriptors() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft > 0 else 1 << 20
+
+
+def _advice(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "is another server running here? Stop it, or change the server line"
+    return "is the host in this server's line an address of this machine? Change the line, or --myid"
 
 
 async def close_all(listeners: Sequence[Listener[Stream]]) -> None:
@@ -63,6 +81,7 @@ class Listening:
     handle: Handle
     reject: Callable[[HostPort, str], None]
     log: structlog.typing.FilteringBoundLogger
+    max_silent: int = attrs.field(factory=lambda: min(MAX_HANDSHAKES, _descriptors() // _OWN_SHARE))
     _silent: dict[Stream, trio.CancelScope] = attrs.field(factory=dict, init=False)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -77,21 +96,24 @@ class Listening:
             await close_all(listeners)
 
     async def _bind(self) -> Sequence[Listener[Stream]]:
-        tries = 0
+        tries, tell_at = 0, -math.inf
+        telling = Backoff(_BIND_RETRY_S, _TELL_MAX_S)
         where = ", ".join(str(address) for address in self.addresses)
         while True:
             try:
                 return await self.transport.listen(self.addresses)
             except socket.gaierror as error:
                 # a pod's own name may come to resolve later: not a try (ZOOKEEPER-3320)
-                self.log.warning("listen.unresolved", address=where, reason=error.strerror)
+                if trio.current_time() >= tell_at:
+                    self.log.warning("listen.unresolved", address=where, reason=error.strerror)
+                    tell_at = trio.current_time() + telling.next()
             except OSError as error:
                 tries += 1
                 reason = error.strerror or str(error)
                 if self.options.bind_retries and tries >= self.options.bind_retries:
                     raise ListenError(
                         f"can't listen on the election address {where}: {reason} ({tries} tries); "
-                        "is another server running here? Stop it, or change the server line"
+                        + _advice(error)
                     ) from error
                 self.log.warning("listen.retry", address=where, reason=reason, tries=tries)
             await trio.sleep(_BIND_RETRY_S)
@@ -119,7 +141,7 @@ class Listening:
                 await self.handle(stream, hello, address)
 
     async def _read_hello(self, stream: Stream) -> Hello:
-        if len(self._silent) >= MAX_HANDSHAKES:
+        if len(self._silent) >= self.max_silent:
             next(iter(self._silent.values())).cancel()
         with trio.CancelScope(deadline=trio.current_time() + self.options.handshake_timeout_s) as scope:
             self._silent[stream] = scope

@@ -14,7 +14,7 @@ import trio
 from trio.abc import Stream
 
 from trio_fle.config import TransportOptions
-from trio_fle.ensemble import HostPort, is_loopback, is_wildcard
+from trio_fle.ensemble import HostPort, is_loopback, is_numeric, is_wildcard
 from trio_fle.errors import ConnectionLostError, MalformedMessageError, PeerError
 from trio_fle.peers.connection import Connection, Deliver, Direction, Promote, run_connection
 from trio_fle.peers.listening import Listening
@@ -164,7 +164,11 @@ class ConnectionManager:
         try:
             stream, address = await self._open(peer)
         except PeerError as error:
-            if not peer.unreachable:
+            if peer.sid not in self._configured:
+                self.reject(
+                    peer.asked_by or peer.claimed[0], f"server {peer.sid} asked to be dialled: {error}"
+                )
+            elif not peer.unreachable:
                 self.log.warning("peer.unreachable", peer=peer.sid, reason=str(error))
             peer.unreachable = True
             await trio.sleep(REDIAL_FIRST_S)  # whoever nudges, there are no more dials than this
@@ -233,13 +237,13 @@ class ConnectionManager:
         elif len(self._strangers()) >= MAX_STRANGERS or not self._strange_dials.take():
             self.reject(address, "too many servers that no configuration names")
         else:
-            await self._dial_stranger(hello.sid, claimed)
+            await self._dial_stranger(hello.sid, claimed, address)
 
-    async def _dial_stranger(self, sid: int, claimed: tuple[HostPort, ...]) -> None:
+    async def _dial_stranger(self, sid: int, claimed: tuple[HostPort, ...], source: HostPort) -> None:
         if sid == MAX_LONG:
             sid, self._next_anonymous = self._next_anonymous, self._next_anonymous - 1
         peer = self._peer(sid)
-        peer.claimed = claimed
+        peer.claimed, peer.asked_by = claimed, source
         await self._dial(peer)
         self._forget(peer)
 
@@ -321,9 +325,14 @@ class ConnectionManager:
 
 
 def _dialable(addresses: tuple[HostPort, ...], source: HostPort) -> tuple[HostPort, ...]:
-    """Addresses of a handshake that may be dialled: no wildcard, and loopback only if it came from there."""
+    """Addresses of a handshake that may be dialled: no name, no wildcard, loopback only if it came thence.
+
+    A stranger must not make us ask a resolver, nor reach our own host by another spelling of it.
+    """
     return tuple(
         address
         for address in addresses
-        if not is_wildcard(address.host) and (is_loopback(source.host) or not is_loopback(address.host))
+        if is_numeric(address.host)
+        and not is_wildcard(address.host)
+        and (is_loopback(source.host) or not is_loopback(address.host))
     )

@@ -25,6 +25,8 @@ class Peer:
     redial_max_s: float = REDIAL_MAX_S
     claimed: tuple[HostPort, ...] = ()
     """Where it says it can be dialled; used only for a server that no configuration names."""
+    asked_by: HostPort | None = None
+    """Where such a server called from."""
     outbox: Outbox = attrs.field(factory=Outbox, init=False)
     connection: Connection | None = attrs.field(default=None, init=False)
     _challenger: Connection | None = attrs.field(default=None, init=False)

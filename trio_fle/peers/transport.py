@@ -4,17 +4,22 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 import trio
 from trio.abc import Listener, Stream
 
 from trio_fle.config import TransportOptions
-from trio_fle.ensemble import HostPort, is_loopback, is_wildcard
+from trio_fle.ensemble import HostPort, is_loopback, is_numeric, is_wildcard
 from trio_fle.errors import ConnectionLostError, RefusedError
 
-_MAX_LOOKUPS = 16
+HEAD_START_S: Final = 0.25
+"""How long each address of a name has before the next one is tried beside it (RFC 8305)."""
+
+_MAX_LOOKUPS: Final = 16
+_MAX_KEEP_ALIVE_S: Final = 32_767
+_MAX_INT: Final = 2**31 - 1
 
 
 class Transport(Protocol):
@@ -49,6 +54,41 @@ def _said(error: OSError) -> str:
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return error.strerror or str(error)
+
+
+async def _connect_to(ip: str, port: int) -> trio.SocketStream:
+    stream = await trio.open_tcp_stream(ip, port)
+    try:
+        itself = stream.socket.getsockname() == stream.socket.getpeername()
+    except OSError:
+        stream.socket.close()
+        raise
+    if itself:
+        # a dial to a free port of this host may, by chance, be its own answer
+        stream.socket.close()
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens")
+    return stream
+
+
+async def _listen_on(ips: Sequence[str], port: int) -> list[trio.SocketListener]:
+    """Listen on every address of a name that is this host's; ``OSError`` where none is."""
+    listeners: list[trio.SocketListener] = []
+    foreign: list[OSError] = []
+    try:
+        for ip in ips:
+            try:
+                listeners += await trio.open_tcp_listeners(port, host=ip)
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                foreign.append(error)
+        if not listeners and foreign:
+            raise foreign[0]
+    except BaseException:
+        for listener in listeners:
+            listener.socket.close()
+        raise
+    return listeners
 
 
 @attrs.frozen
@@ -91,29 +131,47 @@ class TcpTransport:
                 late.socket.close()
 
     async def _connect(self, address: HostPort) -> trio.SocketStream:
+        """Try the addresses of a name one after the other, each with a head start before the next."""
         errors: list[OSError] = []
-        for ip in await self._resolve(address.host):
+        winners: list[trio.SocketStream] = []
+
+        async def attempt(ip: str, failed: trio.Event, scope: trio.CancelScope) -> None:
             try:
-                stream = await trio.open_tcp_stream(ip, address.port)
+                winners.append(await _connect_to(ip, address.port))
+                scope.cancel()
             except OSError as failure:
                 errors.append(_cause(failure))
-                continue
-            if stream.socket.getsockname() == stream.socket.getpeername():
-                # a dial to a free port of this host may, by chance, be its own answer
-                await trio.aclose_forcefully(stream)
-                errors.append(ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens"))
-                continue
-            return stream
+                failed.set()
+
+        ips = await self._resolve(address.host)
+        try:
+            async with trio.open_nursery() as nursery:
+                for ip in ips:
+                    failed = trio.Event()
+                    nursery.start_soon(attempt, ip, failed, nursery.cancel_scope)
+                    with trio.move_on_after(HEAD_START_S):
+                        await failed.wait()
+            if winners:
+                return winners.pop(0)
+        finally:
+            for late in winners:
+                late.socket.close()
         # refused only where nothing else went wrong: it is a proof that nobody is there
         errors.sort(key=lambda error: isinstance(error, ConnectionRefusedError))
         raise errors[0] if errors else OSError("the name has no address")
 
     async def _resolve(self, host: str) -> list[str]:
+        """Look a name up in a thread; IPv4 first, as a Java server does. A number needs no resolver."""
+        if is_numeric(host):
+            await trio.lowlevel.checkpoint()
+            return [host]
+
         def look_up() -> list[str]:
             try:
                 found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
             except UnicodeError as error:
                 raise OSError(f"{host!r} is no host name") from error
+            found.sort(key=lambda info: info[0] != socket.AF_INET)
             return list(dict.fromkeys(str(info[4][0]) for info in found))
 
         return await trio.to_thread.run_sync(look_up, limiter=self._lookups, abandon_on_cancel=True)
@@ -133,8 +191,7 @@ class TcpTransport:
                 if host is None:
                     listeners += await trio.open_tcp_listeners(port)
                     continue
-                ip = (await self._resolve(host))[0]
-                listeners += await trio.open_tcp_listeners(port, host=ip)
+                listeners += await _listen_on(await self._resolve(host), port)
         except BaseException:
             for listener in listeners:
                 listener.socket.close()
@@ -171,8 +228,9 @@ class TcpTransport:
         if not self.options.keep_alive:
             return
         seconds = max(1, round(self.options.user_timeout_s / 4))
+        seconds = min(seconds, _MAX_KEEP_ALIVE_S)
         wanted = {"TCP_KEEPIDLE": seconds, "TCP_KEEPINTVL": seconds, "TCP_KEEPCNT": 3}
-        wanted["TCP_USER_TIMEOUT"] = max(1, round(self.options.user_timeout_s * 1000))
+        wanted["TCP_USER_TIMEOUT"] = min(max(1, round(self.options.user_timeout_s * 1000)), _MAX_INT)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in wanted.items():
             if hasattr(socket, name):
