@@ -73,6 +73,18 @@ async def test_a_command_that_ends_may_stop_the_member(tmp_path: Path) -> None:
             assert json.loads(stopped)["reason"] == "the command ended"
 
 
+async def test_without_a_stdout_it_elects_all_the_same(tmp_path: Path) -> None:
+    write_config(tmp_path, "admin.enableServer=false")
+    command = f"exec {sys.executable} -m trio_fle run {tmp_path}/zoo.cfg >&- 2>{tmp_path}/stderr"
+    async with open_servers() as (nursery, servers):
+        servers.append(Server(1, tmp_path, ["sh", "-c", command], nursery))
+        await servers[0].start()
+        with trio.fail_after(20):
+            while not (tmp_path / "version-2" / "currentEpoch").exists():  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        assert (tmp_path / "stderr").read_text() == ""
+
+
 async def test_hooks_are_told_the_epoch(tmp_path: Path) -> None:
     hook = f"sh -c 'echo $TRIO_FLE_EPOCH $TRIO_FLE_MYID > {tmp_path}/told'"
     async with open_servers() as (nursery, servers):

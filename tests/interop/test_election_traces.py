@@ -11,11 +11,31 @@ import trio
 from ports import free_ports
 from stand_ins import StandIn, all_connected, ask_as_stranger, row, scripted
 
-TRACES = json.loads((Path(__file__).parents[1] / "data" / "election-traces.json").read_text())
+DATA = Path(__file__).parents[1] / "data"
+TRACES: dict[str, Any] = {}
+for file in ("election-traces.json", "election-traces-more.json"):
+    TRACES |= json.loads((DATA / file).read_text())
 AT_ONCE = 3
 """Traces played at the same time: their steps are 50 ms apart, which two cores must be able to keep."""
 
+PARTS = 10
+LATE_S = 0.06
+"""A play whose own steps came so much too late was none: the machine stood still, and it is played again."""
+PLAYS = 4
+
 pytestmark = pytest.mark.interop
+
+
+class LateError(Exception):
+    """The steps were not played at their times."""
+
+
+async def pause(seconds: float) -> None:
+    """Sleep, and notice where that took longer."""
+    due = trio.current_time() + seconds
+    await trio.sleep_until(due)
+    if trio.current_time() > due + LATE_S:
+        raise LateError
 
 
 def write_config(directory: Path, scenario: dict[str, Any], ports: dict[int, tuple[int, int]]) -> Path:
@@ -25,6 +45,7 @@ def write_config(directory: Path, scenario: dict[str, Any], ports: dict[int, tup
     ]
     lines = [
         f"dataDir={directory}",
+        "admin.enableServer=false",
         "tickTime=2000",
         "initLimit=10",
         "syncLimit=5",
@@ -60,11 +81,11 @@ async def play(scenario: dict[str, Any], directory: Path) -> tuple[dict[str, Any
         try:
             await all_connected(list(stand_ins.values()))
             first = await next(iter(stand_ins.values())).next_heard(0)
-            await trio.sleep(0.12)
+            await pause(0.12)
             for number, step in enumerate(scenario["steps"]):
-                await trio.sleep(0.05 if number else 0)
+                await pause(0.05 if number else 0)
                 await stand_ins[step["from"]].say(*scripted(step, first.config))
-            await trio.sleep(0.45)
+            await pause(0.45)
             final = row(await ask_as_stranger(ports[me][1]))
         finally:
             process.kill()
@@ -87,16 +108,26 @@ def differences(name: str, trace: dict[str, Any], final: list[Any]) -> list[str]
     return found
 
 
-@pytest.mark.parametrize("part", range(6))
+async def play_in_time(scenario: dict[str, Any], directory: Path) -> tuple[dict[str, Any], list[Any]]:
+    """Play a scenario until the machine kept its times; ``LateError`` where it never does."""
+    for attempt in range(PLAYS):
+        try:
+            with trio.fail_after(30):
+                return await play(scenario, directory / str(attempt))
+        except* LateError:
+            pass
+    raise LateError
+
+
+@pytest.mark.parametrize("part", range(PARTS))
 async def test_what_is_sent_is_what_a_real_server_sent(part: int, tmp_path: Path) -> None:
-    names = sorted(TRACES, key=int)[part::6]
+    names = sorted(TRACES, key=int)[part::PARTS]
     found: list[str] = []
     limit = trio.CapacityLimiter(AT_ONCE)
 
     async def check(name: str) -> None:
         async with limit:
-            with trio.fail_after(30):
-                found.extend(differences(name, *await play(TRACES[name]["scenario"], tmp_path / name)))
+            found.extend(differences(name, *await play_in_time(TRACES[name]["scenario"], tmp_path / name)))
 
     async with trio.open_nursery() as nursery:
         for name in names:

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -108,7 +109,8 @@ def run(
         }
     except ConfigError as error:
         raise Exit(str(error), USAGE) from error
-    writer = LogWriter(sys.stdout)
+    # started with stdout closed, it has nobody to tell, and elects all the same
+    writer = LogWriter(sys.stdout if sys.stdout is not None else Path(os.devnull).open("w"))  # noqa: SIM115
     log = build_logger(loaded.myid, writer, log_format, log_level)
     hooks = Hooks(loaded.myid, log, on_leader=hook_of["--on-leader"], on_follower=hook_of["--on-follower"])
     try:
