@@ -15,12 +15,12 @@ from trio_fle.admin.routes import respond
 from trio_fle.config import MemberConfig
 from trio_fle.ensemble import HostPort
 from trio_fle.member.status import MemberStatus
+from trio_fle.peers.listening import accept_all
 from trio_fle.peers.quiet import OncePerInterval
 from trio_fle.peers.transport import TcpTransport, Transport
 
 _FIRST_RETRY_S: Final = 1.0
 _MAX_RETRY_S: Final = 30.0
-_ACCEPT_RETRY_S: Final = 0.1
 _QUIET_S: Final = 60.0
 
 Serve = Callable[[Stream, str], Awaitable[None]]
@@ -101,17 +101,15 @@ class _Door:
                 nursery.start_soon(self._accept_all, listener, nursery, serve)
 
     async def _accept_all(self, listener: Listener[Stream], nursery: trio.Nursery, serve: Serve) -> None:
+        async def serve_from(stream: Stream) -> None:
+            await serve(stream, self.transport.remote(stream).host)
+
         async with listener:
-            while True:
-                try:
-                    stream = await listener.accept()
-                except OSError as error:
-                    # out of file descriptors, or a caller that was gone at once: neither may end the listener
-                    if self._noise.admit(error.errno) is not None:
-                        self._unavailable(error)
-                    await trio.sleep(_ACCEPT_RETRY_S)
-                else:
-                    nursery.start_soon(serve, stream, self.transport.remote(stream).host)
+            await accept_all(listener, nursery, serve_from, self._cant_accept)
+
+    def _cant_accept(self, error: OSError) -> None:
+        if self._noise.admit(error.errno) is not None:
+            self._unavailable(error)
 
     def _unavailable(self, error: OSError) -> None:
         reason = error.strerror or str(error)

@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 import structlog
 import trio
-from trio.abc import Listener, Stream
+from trio.abc import Stream
 
 from trio_fle.config import MemberConfig
 from trio_fle.election.electorate import Electorate
@@ -23,7 +23,7 @@ from trio_fle.member.looking import LookingVoters
 from trio_fle.member.status import Phase
 from trio_fle.member.term import Leadership
 from trio_fle.peers import Transport
-from trio_fle.peers.listening import close_all
+from trio_fle.peers.listening import accept_all, close_all
 from trio_fle.vote import make_zxid
 from trio_fle.zab import Discovery, Lease
 
@@ -32,8 +32,6 @@ MAX_LEARNERS: Final = 512
 DOUBT_AT: Final = 2 / 3
 """Part of the lease after which a leader that no quorum has answered gives up: what runs under it has the
 rest of the lease to end."""
-
-_ACCEPT_RETRY_S: Final = 0.1
 
 
 @attrs.define(eq=False)
@@ -146,7 +144,7 @@ class Leading:
             try:
                 async with trio.open_nursery() as listening:
                     for listener in listeners:
-                        listening.start_soon(self._accept_all, listener, links)
+                        listening.start_soon(accept_all, listener, links, self._serve, self._cant_accept)
                     reason = await self._lead()
                     listening.cancel_scope.cancel()
             finally:
@@ -275,15 +273,8 @@ class Leading:
 
     # Learners
 
-    async def _accept_all(self, listener: Listener[Stream], links: trio.Nursery) -> None:
-        while True:
-            try:
-                stream = await listener.accept()
-            except OSError as error:
-                self.reject(HostPort("accept", 0), error.strerror or str(error))
-                await trio.sleep(_ACCEPT_RETRY_S)
-                continue
-            links.start_soon(self._serve, stream)
+    def _cant_accept(self, error: OSError) -> None:
+        self.reject(HostPort("accept", 0), error.strerror or str(error))
 
     async def _serve(self, stream: Stream) -> None:
         """Serve one caller to its end; whatever it does costs it its own link at most."""

@@ -57,6 +57,27 @@ def _advice(error: OSError) -> str:
     return "is the host in this server's line an address of this machine? Change the line, or --myid"
 
 
+async def accept_all(
+    listener: Listener[Stream],
+    nursery: trio.Nursery,
+    serve: Callable[[Stream], Awaitable[None]],
+    failed: Callable[[OSError], None],
+) -> None:
+    """Serve each caller in a task of its own, for ever.
+
+    Out of file descriptors, or a caller that was gone at once: neither may end the listener, ``failed`` is
+    told and it tries again.
+    """
+    while True:
+        try:
+            stream = await listener.accept()
+        except OSError as error:
+            failed(error)
+            await trio.sleep(_ACCEPT_RETRY_S)
+        else:
+            nursery.start_soon(serve, stream)
+
+
 async def close_all(listeners: Sequence[Listener[Stream]]) -> None:
     """Close listeners at once, each of them, even where the task is cancelled."""
     with trio.CancelScope(shield=True):
@@ -90,7 +111,7 @@ class Listening:
         try:
             async with trio.open_nursery() as nursery:
                 for listener in listeners:
-                    nursery.start_soon(self._accept_all, listener, nursery)
+                    nursery.start_soon(accept_all, listener, nursery, self._receive, self._cant_accept)
                 task_status.started()
         finally:
             await close_all(listeners)
@@ -118,16 +139,8 @@ class Listening:
                 self.log.warning("listen.retry", address=where, reason=reason, tries=tries)
             await trio.sleep(_BIND_RETRY_S)
 
-    async def _accept_all(self, listener: Listener[Stream], nursery: trio.Nursery) -> None:
-        while True:
-            try:
-                stream = await listener.accept()
-            except OSError as error:
-                # out of file descriptors, or a caller that was gone at once: neither may end the listener
-                self.reject(HostPort("accept", 0), error.strerror or str(error))
-                await trio.sleep(_ACCEPT_RETRY_S)
-                continue
-            nursery.start_soon(self._receive, stream)
+    def _cant_accept(self, error: OSError) -> None:
+        self.reject(HostPort("accept", 0), error.strerror or str(error))
 
     async def _receive(self, stream: Stream) -> None:
         """Read who calls, in its own time but not for ever, and hand it on."""
