@@ -4,7 +4,7 @@ Source: ``Leader``. What differs is the lease: a Java leader is one until it fin
 as a quorum's promises last (ARCHITECTURE.md, "The lease").
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -22,12 +22,15 @@ from trio_fle.member.learner_link import LearnerLink
 from trio_fle.member.looking import LookingVoters
 from trio_fle.member.status import Phase
 from trio_fle.member.term import Leadership
+from trio_fle.member.together import first_of, said
 from trio_fle.peers import Transport
 from trio_fle.peers.listening import accept_all, close_all
 from trio_fle.vote import make_zxid
 from trio_fle.zab import Discovery, Lease
 
 MAX_LEARNERS: Final = 512
+MAX_SILENT: Final = 128
+"""Callers at the same time that have not said who they are."""
 
 DOUBT_AT: Final = 2 / 3
 """Part of the lease after which a leader that no quorum has answered gives up: what runs under it has the
@@ -39,8 +42,9 @@ class Leading:
     """One attempt at leading, and what comes of it.
 
     ``tell_phase`` is told how far it has come, ``began`` gets the leadership once it is established, and
-    ``changed`` is called when that has ended; ``reject`` gets callers that came to nothing. ``foreign`` is
-    asked whether a learner that is none of ours is to be believed.
+    ``changed`` is called when that has ended. ``connected`` tells who has an election connection, ``reject``
+    gets callers that came to nothing, ``foreign`` is asked whether a learner that is none of ours is to be
+    believed.
     """
 
     config: MemberConfig
@@ -52,12 +56,14 @@ class Leading:
     tell_phase: Callable[[Phase], None]
     changed: Callable[[], None]
     began: Callable[[Leadership], None]
+    connected: Callable[[], frozenset[int]]
     reject: Callable[[HostPort, str], None]
     foreign: Callable[[LearnerHandler], bool]
     discovery: Discovery = attrs.field(init=False)
     lease: Lease = attrs.field(init=False)
     leadership: Leadership | None = attrs.field(default=None, init=False)
     handlers: set[LearnerHandler] = attrs.field(factory=set, init=False)
+    _silent: dict[LearnerLink, trio.CancelScope] = attrs.field(factory=dict, init=False)
     _accepted: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set once the new epoch is accepted durably; then LEADERINFO may leave."""
     _begun: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -106,7 +112,9 @@ class Leading:
 
     async def wait_synchronized(self, handler: LearnerHandler, zxid: int, sent_at: float) -> None:
         """Pass the third gate: the acknowledgement of NEWLEADER counts like the answer to a ping."""
-        self.answered(handler, sent_at)
+        self._replace(handler, lambda older: True)
+        if zxid == make_zxid(self.discovery.new_epoch, 0):
+            self.answered(handler, sent_at)
         self.discovery.synchronize(handler.sid, zxid)
         self._tell()
         await self._wait(self._established)
@@ -158,7 +166,7 @@ class Leading:
             reason = await first_of(
                 self._establish,
                 self._until_given_up,
-                lambda: self.looking.until_doubted(self.electorate, self.config.tick_s),
+                lambda: self.looking.until_doubted(self.electorate, self._present, self.config.tick_s),
             )
             if self.leadership is None:
                 return reason
@@ -265,6 +273,10 @@ class Leading:
         await self._give_up.wait()
         return self._why
 
+    def _present(self) -> frozenset[int]:
+        """Servers that may still become followers: those with a connection or a link."""
+        return self.connected() | {self.electorate.me} | {handler.sid for handler in self.handlers}
+
     def _is_followed(self) -> bool:
         return self.electorate.is_quorum(self._synced() | {self.electorate.me})
 
@@ -282,11 +294,23 @@ class Leading:
         link = LearnerLink(stream, address, self.config.init_s)
         async with stream:
             try:
-                handler = await receive_learner(link, self.config.sync_s)
+                handler = await self._receive_learner(link)
                 self._check(handler)
                 await self._lead_learner(handler)
             except* PeerError as group:
                 self.reject(address, said(group))
+
+    async def _receive_learner(self, link: LearnerLink) -> LearnerHandler:
+        """Read who calls; of too many that don't say so, the one that has been longest goes."""
+        if len(self._silent) >= MAX_SILENT:
+            next(iter(self._silent.values())).cancel()
+        with trio.CancelScope() as scope:
+            self._silent[link] = scope
+            try:
+                return await receive_learner(link, self.config.sync_s)
+            finally:
+                del self._silent[link]
+        raise PeerError("it said nothing, and others waited")
 
     def _check(self, handler: LearnerHandler) -> None:
         info = handler.info
@@ -302,10 +326,7 @@ class Leading:
             raise PeerError("too many learners")  # a voter has its place: one link, however many come
 
     async def _lead_learner(self, handler: LearnerHandler) -> None:
-        for older in list(self.handlers):
-            if older.sid == handler.sid:
-                self._lose(older)  # a server has one link: that one is of a process before
-                older.scope.cancel()
+        self._replace(handler, lambda older: not older.synced or older.link.host == handler.link.host)
         self.handlers.add(handler)
         try:
             with handler.scope:
@@ -319,11 +340,23 @@ class Leading:
         finally:
             self._lose(handler)
 
+    def _replace(self, newer: LearnerHandler, which: Callable[[LearnerHandler], bool]) -> None:
+        """End other links of the same server: it has one, and those are of processes before.
+
+        A claim alone takes nobody's place: a synchronized link ends for one from the same host, or for one
+        that is synchronized as well.
+        """
+        for older in list(self.handlers):
+            if older is not newer and older.sid == newer.sid and which(older):
+                self._lose(older)
+                older.scope.cancel()
+
     def _lose(self, handler: LearnerHandler) -> None:
         if handler in self.handlers:
             self.handlers.remove(handler)
-            self.lease.lost(handler.sid)
-            self.discovery.lose(handler.sid)
+            if handler.sid not in {other.sid for other in self.handlers if other.synced}:
+                self.lease.lost(handler.sid)
+                self.discovery.lose(handler.sid)
             self._tell()
 
     async def _let_go(self) -> None:
@@ -345,28 +378,3 @@ class Leading:
     def _tell(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
-
-
-def said(group: BaseExceptionGroup[BaseException]) -> str:
-    """Return what the errors of a group say, however deep, each once."""
-
-    def words(error: BaseException) -> list[str]:
-        if isinstance(error, BaseExceptionGroup):
-            return [each for inner in error.exceptions for each in words(inner)]
-        return [str(error)]
-
-    return "; ".join(dict.fromkeys(words(group)))
-
-
-async def first_of(*watches: Callable[[], Awaitable[str | None]]) -> str:
-    """Run all, end all with the first that ends, and return what it says."""
-    said: list[str | None] = []
-
-    async def run(watch: Callable[[], Awaitable[str | None]], scope: trio.CancelScope) -> None:
-        said.append(await watch())
-        scope.cancel()
-
-    async with trio.open_nursery() as nursery:
-        for watch in watches:
-            nursery.start_soon(run, watch, nursery.cancel_scope)
-    return said[0] or ""

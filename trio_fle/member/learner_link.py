@@ -38,6 +38,11 @@ class LearnerLink:
     _buffer: bytearray = attrs.field(factory=bytearray, init=False)
     _at: int = attrs.field(default=0, init=False)
 
+    @property
+    def host(self) -> str:
+        """Where the other end is."""
+        return self.address.host
+
     async def receive(self) -> QuorumPacket:
         """Return the next packet.
 

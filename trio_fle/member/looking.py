@@ -1,5 +1,6 @@
 """Which voters look for a leader while this member has one: they can't be of its quorum, nor its leader."""
 
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -51,12 +52,14 @@ class LookingVoters:
         await trio.sleep(tick_s)
         return "the leader looks for a leader itself"
 
-    async def until_doubted(self, electorate: Electorate, tick_s: float) -> str:
-        """Wait until too many voters look for a leader for this member to become it, and one tick more.
+    async def until_doubted(
+        self, electorate: Electorate, present: Callable[[], frozenset[int]], tick_s: float
+    ) -> str:
+        """Wait until voters look for a leader, and the rest that is present is no quorum; and one tick more.
 
         (ZOOKEEPER-3109: a Java leader waits for them as long as ``initLimit`` lasts.)
         """
-        while electorate.is_quorum(electorate.voters - self.within(DOUBT_TICKS * tick_s)):
+        while not (looking := self.within(DOUBT_TICKS * tick_s)) or electorate.is_quorum(present() - looking):
             await self._heard.wait()
         await trio.sleep(tick_s)
         return "too many voters look for a leader"

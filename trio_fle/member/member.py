@@ -261,6 +261,7 @@ class Member:
             self._set_phase,
             self.changed.give,
             self._begin_leadership,
+            lambda: self.manager.connected,
             self.manager.reject,
             self._is_foreign,
         )

@@ -8,8 +8,8 @@ import trio
 
 from trio_fle.config import MemberConfig
 from trio_fle.errors import PeerError
-from trio_fle.member.leading import first_of
 from trio_fle.member.looking import LookingVoters
+from trio_fle.member.together import first_of
 from trio_fle.peers import ConnectionManager, Transport
 from trio_fle.peers.ask import ask
 from trio_fle.vote import PeerState

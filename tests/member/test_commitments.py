@@ -1,0 +1,405 @@
+"""What a member has promised, for how long, and what alone sets it free before."""
+
+import pytest
+import trio
+from captured_log import captured_log
+from faulty_net import FaultyNet
+from learners import INIT_S, SYNC_S, THREE, ScriptedLeader, ScriptedVoter, Stage, host, quorum_port, stage
+from members import ensemble_of
+from memory_storage import MemoryStorage
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from trio_fle.errors import PeerError, StorageError
+from trio_fle.member.commitments import Commitments
+from trio_fle.member.gone import release_when_gone
+from trio_fle.storage import Followed, StoredVote
+from trio_fle.vote import PeerState, Vote, make_zxid
+from trio_fle.wire.packet import PacketType
+
+LEASE_S = 2.5
+FOLLOWED = Followed(1, 4, LEASE_S)
+FULL = StorageError("No space left on device")
+
+
+def commitments(stored: StoredVote, *, rate: float = 1.0) -> Commitments:
+    return Commitments(MemoryStorage(stored), lambda: trio.current_time() * rate, stored)
+
+
+FRESH = StoredVote(0, 3, 4)
+RESTARTED = StoredVote(0, 4, 4, FOLLOWED)
+
+
+# Epochs
+
+
+async def test_an_epoch_is_accepted_once_and_none_below_it(autojump_clock: MockClock) -> None:
+    held = commitments(FRESH)
+    assert await held.accept(6)
+    assert held.stored == StoredVote(0, 3, 6)
+    assert not await held.accept(6)
+    with pytest.raises(PeerError, match="it proposes epoch 5, and 6 has been accepted"):
+        await held.accept(5)
+    assert isinstance(held.storage, MemoryStorage)
+    assert held.storage.stored == held.stored
+    assert held.storage.writes == 1
+
+
+async def test_what_can_not_be_written_has_not_changed_in_memory_either(autojump_clock: MockClock) -> None:
+    """EpochWriteFailureTest (ZOOKEEPER-2307)."""
+    held = commitments(RESTARTED)
+    assert isinstance(held.storage, MemoryStorage)
+    held.storage.fails = FULL
+    for attempt in (held.accept(9), held.begin(4, None), held.forget()):
+        with pytest.raises(StorageError):
+            await attempt
+        assert held.stored == RESTARTED == held.storage.stored
+
+
+async def test_beginning_an_epoch_keeps_whom_it_is_begun_with(autojump_clock: MockClock) -> None:
+    held = commitments(FRESH)
+    await held.begin(4, FOLLOWED)
+    assert held.stored == RESTARTED
+    await held.begin(4, None)
+    assert held.stored.followed is None
+
+
+# The promise
+
+
+async def test_a_restarted_process_is_bound_for_the_whole_lease_from_its_start(
+    autojump_clock: MockClock,
+) -> None:
+    await trio.sleep(10)
+    held, began = commitments(RESTARTED), trio.current_time()
+    assert held.binds(2)
+    assert not held.binds(1), "its leader may propose another epoch"
+    await held.wait_free(1)
+    assert trio.current_time() == began
+    await held.wait_free(2)
+    assert trio.current_time() - began == pytest.approx(LEASE_S, abs=0.01)
+    assert not held.binds(2)
+
+
+async def test_a_process_that_followed_nobody_is_free(autojump_clock: MockClock) -> None:
+    held = commitments(FRESH)
+    assert not held.binds(2)
+    await held.wait_free(2)
+    assert trio.current_time() == 0
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.0])
+async def test_the_lease_clock_counts_and_no_other(rate: float, autojump_clock: MockClock) -> None:
+    held = commitments(RESTARTED, rate=rate)
+    await held.wait_free(2)
+    assert LEASE_S / rate <= trio.current_time() < LEASE_S / rate + 0.3, "it is looked at once a second"
+
+
+async def test_a_renewed_promise_is_longer_and_never_shorter(autojump_clock: MockClock) -> None:
+    held = commitments(FRESH)
+    held.renew(1, 4, LEASE_S, arrived=10.0, round_=3)
+    held.renew(1, 4, LEASE_S, arrived=5.0, round_=3)
+    assert held.promise is not None
+    assert held.promise.until == 12.5
+    held.renew(1, 4, LEASE_S, arrived=20.0, round_=3)
+    assert held.promise.until == 22.5
+
+
+async def test_a_promise_of_another_epoch_takes_the_place_of_the_one_before(
+    autojump_clock: MockClock,
+) -> None:
+    held = commitments(RESTARTED)
+    await trio.sleep(1)
+    held.renew(1, 5, 0.1, arrived=1.0, round_=3)
+    assert held.promise is not None
+    assert (held.promise.epoch, held.promise.until) == (5, 1.1)
+    assert (held.made_in_round, held.made_at) == (3, 1.0)
+
+
+async def test_renewing_does_not_make_it_younger(autojump_clock: MockClock) -> None:
+    """What is compared with it is the age of a connection."""
+    held = commitments(FRESH)
+    held.renew(1, 4, LEASE_S, arrived=0.0, round_=3)
+    await trio.sleep(1)
+    held.renew(1, 4, LEASE_S, arrived=1.0, round_=7)
+    assert (held.made_in_round, held.made_at) == (3, 0.0)
+
+
+async def test_a_release_wakes_who_waits_and_concerns_that_leader_only(autojump_clock: MockClock) -> None:
+    held = commitments(RESTARTED)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(held.wait_free, 2)
+        await trio.sleep(0.5)
+        held.release(3)
+        assert held.binds(2)
+        await trio.sleep(0.25)
+        held.release(1)
+    assert trio.current_time() == 0.75
+    assert held.stored.followed == FOLLOWED, "the disk is not touched for it"
+
+
+async def test_a_clean_stop_forgets_the_promise_on_disk(autojump_clock: MockClock) -> None:
+    held = commitments(RESTARTED)
+    await held.forget()
+    assert not held.binds(2)
+    assert isinstance(held.storage, MemoryStorage)
+    assert held.storage.stored == StoredVote(0, 4, 4)
+    await held.forget()
+    assert held.storage.writes == 1
+
+
+# Whether the leader is gone
+
+
+async def swallow_callers(net: FaultyNet) -> ScriptedLeader:
+    return await ScriptedLeader(net, 1).listen()
+
+
+def cut(net: FaultyNet) -> None:
+    net.cut(host(2), host(1))
+    net.cut(host(1), host(2))
+
+
+async def test_a_port_that_refuses_frees_at_once(autojump_clock: MockClock) -> None:
+    net, held = FaultyNet(), commitments(RESTARTED)
+    log, events = captured_log()
+    await release_when_gone(held, ensemble_of(THREE), net.host(host(2)), log)
+    assert trio.current_time() < 0.05
+    assert not held.binds(2)
+    assert net.dialled == [(host(2), quorum_port(1))]
+    assert [each["event"] for each in events] == ["promise.released"]
+
+
+async def test_a_port_that_listens_does_not_free(autojump_clock: MockClock) -> None:
+    net, held = FaultyNet(), commitments(RESTARTED)
+    log, events = captured_log()
+    await swallow_callers(net)
+    await release_when_gone(held, ensemble_of(THREE), net.host(host(2)), log)
+    assert trio.current_time() == pytest.approx(LEASE_S, abs=0.3)
+    assert held.promise is not None
+    assert events == []
+    assert len(net.dialled) > 5, "it was asked again and again"
+    assert all(stream._closed for stream in net.streams if stream.here == host(2))
+
+
+@pytest.mark.parametrize("mended_after_s", [None, 1.5])
+async def test_a_host_that_can_not_be_reached_does_not_free_before_it_refuses(
+    mended_after_s: float | None, autojump_clock: MockClock
+) -> None:
+    """Nobody listens there; but while the path is cut that is not known."""
+    net, held = FaultyNet(), commitments(RESTARTED)
+    log, events = captured_log()
+    cut(net)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(release_when_gone, held, ensemble_of(THREE), net.host(host(2)), log)
+        await trio.sleep(1.4)
+        assert held.binds(2)
+        if mended_after_s is None:
+            await held.wait_free(2)
+            assert trio.current_time() == pytest.approx(LEASE_S, abs=0.01)
+            assert events == []
+        else:
+            await trio.sleep_until(mended_after_s)
+            net.mend_all()
+            await held.wait_free(2)
+            assert trio.current_time() < mended_after_s + 0.3
+            assert [each["event"] for each in events] == ["promise.released"]
+
+
+async def test_a_dial_that_never_returns_does_not_free_and_ends_with_the_lease(
+    autojump_clock: MockClock,
+) -> None:
+    net, held = FaultyNet(), commitments(RESTARTED)
+    log, events = captured_log()
+    net.black_holes.add(quorum_port(1))
+    await release_when_gone(held, ensemble_of(THREE), net.host(host(2)), log)
+    assert trio.current_time() == pytest.approx(LEASE_S, abs=0.01)
+    assert events == []
+
+
+async def test_a_leader_that_ends_later_frees_then(autojump_clock: MockClock) -> None:
+    net, held = FaultyNet(), commitments(RESTARTED)
+    log, events = captured_log()
+    leader = await swallow_callers(net)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(release_when_gone, held, ensemble_of(THREE), net.host(host(2)), log)
+        await trio.sleep(1)
+        assert held.binds(2)
+        await leader.listener.aclose()
+        await held.wait_free(2)
+    assert 1 < trio.current_time() < 1.3
+    assert [(each["leader"], each["epoch"]) for each in events] == [(1, 4)]
+
+
+async def test_a_refusal_frees_of_no_promise_that_was_made_meanwhile(autojump_clock: MockClock) -> None:
+    net, held = FaultyNet(), commitments(RESTARTED)
+    log, events = captured_log()
+    cut(net)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(release_when_gone, held, ensemble_of(THREE), net.host(host(2)), log)
+        await trio.sleep(0.5)
+        held.renew(1, 5, LEASE_S, arrived=trio.current_time(), round_=3)
+        net.mend_all()
+    assert held.binds(2)
+    assert events == []
+
+
+# The whole member
+
+
+MINE = 3
+VOTE = Vote(2, make_zxid(4, 7), 4)
+
+
+async def followed_leader(play: Stage, epoch: int = 5) -> tuple[ScriptedLeader, ScriptedVoter, int]:
+    """Let member 3 follow server 2; return both sides of that, and the round in which it was elected."""
+    leader = await ScriptedLeader(play.net, 2).listen()
+    await leader.lead(epoch)
+    await wait_all_tasks_blocked()
+    assert play.member.member.commitments.binds(MINE)
+    return leader, play.voters[2], play.member.member.status.round
+
+
+async def test_a_stale_looking_of_the_same_round_on_the_same_connection_does_not_free(
+    autojump_clock: MockClock,
+) -> None:
+    """It may have been sent before that server knew that it leads."""
+    async with stage(MINE, votes={1: VOTE, 2: VOTE}) as play:
+        _, voter, round_ = await followed_leader(play)
+        for stale in (round_, round_ - 1, 0):
+            await voter.say(PeerState.LOOKING, VOTE, stale)
+            await wait_all_tasks_blocked()
+            assert play.member.member.commitments.binds(MINE)
+
+
+async def test_a_leader_that_looks_in_a_later_round_frees(autojump_clock: MockClock) -> None:
+    async with stage(MINE, votes={1: VOTE, 2: VOTE}) as play:
+        _, voter, round_ = await followed_leader(play)
+        await voter.say(PeerState.LOOKING, VOTE, round_ + 1)
+        await wait_all_tasks_blocked()
+        assert play.member.member.commitments.promise is None
+
+
+@pytest.mark.parametrize("state", [PeerState.LEADING, PeerState.FOLLOWING])
+async def test_only_looking_frees(state: PeerState, autojump_clock: MockClock) -> None:
+    async with stage(MINE, votes={1: VOTE, 2: VOTE}) as play:
+        _, voter, round_ = await followed_leader(play)
+        await voter.say(state, VOTE, round_ + 1)
+        await wait_all_tasks_blocked()
+        assert play.member.member.commitments.binds(MINE)
+
+
+async def test_another_server_that_looks_does_not_free(autojump_clock: MockClock) -> None:
+    async with stage(MINE, votes={1: VOTE, 2: VOTE}) as play:
+        _, _, round_ = await followed_leader(play)
+        await play.voters[1].say(PeerState.LOOKING, VOTE, round_ + 1)
+        await wait_all_tasks_blocked()
+        assert play.member.member.commitments.binds(MINE)
+
+
+async def test_a_leader_that_looks_on_a_newer_connection_frees_in_the_same_round_too(
+    autojump_clock: MockClock,
+) -> None:
+    """A process that was killed begins with round 1 again."""
+    async with stage(MINE, votes={1: VOTE, 2: VOTE}) as play:
+        _, voter, _ = await followed_leader(play)
+        before = voter.stream
+        assert before is not None
+        await trio.sleep(0.1)
+        await before.aclose()
+        with trio.fail_after(1):
+            while voter.stream is before:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        await trio.sleep(0.1)
+        assert play.member.member.commitments.binds(MINE), "a new connection alone says nothing"
+        await voter.say(PeerState.LOOKING, VOTE, 1)
+        await wait_all_tasks_blocked()
+        assert play.member.member.commitments.promise is None
+
+
+async def test_a_restarted_follower_acknowledges_no_other_epoch_before_the_lease_is_over(
+    autojump_clock: MockClock,
+) -> None:
+    async with stage(MINE, stored=RESTARTED, votes={2: VOTE}, silent=[1], listening=[1]) as play:
+        leader = await ScriptedLeader(play.net, 2).listen()
+        acknowledged = await leader.discover(5)
+        assert LEASE_S <= trio.current_time() < LEASE_S + 0.1
+        assert acknowledged.data == (4).to_bytes(4, "big")
+        assert play.member.storage.stored.followed == FOLLOWED
+
+
+async def test_a_restarted_follower_whose_leader_is_gone_acknowledges_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with stage(MINE, stored=RESTARTED, votes={2: VOTE}, silent=[1]) as play:
+        leader = await ScriptedLeader(play.net, 2).listen()
+        await leader.discover(5)
+        assert trio.current_time() < 0.5
+        assert [each["leader"] for each in play.member.named("promise.released")] == [1]
+
+
+async def test_a_restarted_follower_acknowledges_its_own_leader_at_once(autojump_clock: MockClock) -> None:
+    stored = StoredVote(0, 4, 4, Followed(2, 4, LEASE_S))
+    async with stage(MINE, stored=stored, votes={1: VOTE, 2: VOTE}) as play:
+        leader = await ScriptedLeader(play.net, 2).listen()
+        await leader.discover(5)
+        assert trio.current_time() < 0.5
+
+
+@pytest.mark.parametrize(("lease_s", "leads"), [(LEASE_S, True), (INIT_S + 2, False)])
+async def test_a_would_be_leader_keeps_what_it_promised_to_another(
+    lease_s: float, leads: bool, autojump_clock: MockClock
+) -> None:
+    stored = StoredVote(0, 4, 4, Followed(1, 4, lease_s))
+    async with stage(MINE, stored=stored, silent=[1], listening=[1]) as play:
+        learner = await play.call(2)
+        await learner.introduce(accepted=4)
+        assert (await learner.expect(PacketType.LEADERINFO)).zxid == make_zxid(5, 0)
+        await learner.acknowledge_epoch(0, 4)
+        if leads:
+            await learner.expect(PacketType.DIFF)
+            assert LEASE_S <= trio.current_time() < LEASE_S + 0.1
+        else:
+            await play.until_role("LOOKING")
+            assert play.why_it_looked_again() == ["the lease of the leader before has not run out"]
+            assert play.member.storage.stored.epoch == 4
+
+
+async def test_a_follower_that_lost_a_silent_leader_keeps_its_promise(autojump_clock: MockClock) -> None:
+    async with stage(MINE, votes={1: VOTE, 2: VOTE}) as play:
+        leader, _, _ = await followed_leader(play)
+        await trio.sleep(1)
+        await leader.send(PacketType.PING, make_zxid(5, 0))
+        await leader.expect(PacketType.PING)
+        answered = trio.current_time()
+        cut_hosts(play, 2)
+        await play.until_role("LOOKING")
+        promise = play.member.member.commitments.promise
+        assert promise is not None
+        assert promise.until == answered + SYNC_S
+
+
+def cut_hosts(play: Stage, sid: int) -> None:
+    play.net.cut(host(sid), host(MINE))
+    play.net.cut(host(MINE), host(sid))
+
+
+async def test_a_link_that_the_leader_closed_frees_if_its_port_refuses(autojump_clock: MockClock) -> None:
+    async with stage(MINE, votes={1: VOTE, 2: VOTE}) as play:
+        leader, voter, _ = await followed_leader(play)
+        voter.silent = True
+        await leader.listener.aclose()
+        await leader.close()
+        await trio.sleep(0.05)
+        assert play.member.member.commitments.promise is None
+
+
+async def test_a_link_that_was_closed_does_not_free_while_the_leader_listens(
+    autojump_clock: MockClock,
+) -> None:
+    async with stage(MINE, votes={1: VOTE, 2: VOTE}) as play:
+        leader, voter, _ = await followed_leader(play)
+        voter.silent = True
+        await leader.close()
+        await trio.sleep(SYNC_S - 0.2)
+        assert play.member.role()[0] == "LOOKING"
+        assert play.member.member.commitments.binds(MINE)

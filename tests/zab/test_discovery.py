@@ -1,0 +1,246 @@
+"""The three gates between an election and a leadership: who opens them, with which epoch."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+from core_driver import ensemble_of
+
+from trio_fle.election.electorate import Electorate
+from trio_fle.vote import UNTRUSTED_ZXID, LearnerType, make_zxid
+from trio_fle.zab import AheadError, Discovery
+
+THREE = dict.fromkeys((1, 2, 3), "participant")
+FIVE = dict.fromkeys((1, 2, 3, 4, 5), "participant")
+OBSERVED = {**THREE, 4: "observer", 5: "observer"}
+
+Pass = Callable[[Discovery, int], bool]
+"""Takes one server through one gate; True where that opened it."""
+
+
+def discovery(
+    roles: Mapping[int, str], *groups: str, me: int = 3, zxid: int = 0, epoch: int = 0, accepted: int = 0
+) -> Discovery:
+    """A leader's view at its start; it has proposed nothing yet."""
+    ensemble = ensemble_of(roles, *groups)
+    electorate = Electorate(me, LearnerType.PARTICIPANT, True, ensemble, ensemble)
+    made = Discovery(electorate, zxid, epoch)
+    assert made.new_epoch == -1
+    return made
+
+
+def propose(at: Discovery, sid: int) -> bool:
+    return at.propose(sid, 0)
+
+
+def acknowledge(at: Discovery, sid: int) -> bool:
+    return at.acknowledge(sid, at.zxid, at.epoch)
+
+
+def synchronize(at: Discovery, sid: int) -> bool:
+    return at.synchronize(sid, make_zxid(at.new_epoch, 0))
+
+
+GATES = [
+    pytest.param(propose, id="propose"),
+    pytest.param(acknowledge, id="acknowledge"),
+    pytest.param(synchronize, id="synchronize"),
+]
+
+
+@pytest.mark.parametrize("enter", GATES)
+def test_a_gate_opens_with_the_leader_and_one_more_of_three(enter: Pass) -> None:
+    at = discovery(THREE)
+    assert not enter(at, 3)
+    assert enter(at, 1)
+
+
+@pytest.mark.parametrize("enter", GATES)
+def test_a_quorum_without_the_leader_itself_opens_no_gate(enter: Pass) -> None:
+    at = discovery(FIVE)
+    assert not any(enter(at, sid) for sid in (1, 2, 4, 5))
+    assert enter(at, 3)
+
+
+@pytest.mark.parametrize("enter", GATES)
+def test_the_same_server_twice_is_no_quorum(enter: Pass) -> None:
+    at = discovery(FIVE)
+    assert not any(enter(at, sid) for sid in (3, 1, 1, 1, 3))
+    assert enter(at, 2)
+
+
+@pytest.mark.parametrize("enter", GATES)
+@pytest.mark.parametrize("stranger", [4, 5, 77, -1])
+def test_who_is_no_voter_counts_at_no_gate(stranger: int, enter: Pass) -> None:
+    """ZOOKEEPER-2959, LeaderWithObserverTest: an observer, or a server that no configuration names."""
+    at = discovery(OBSERVED)
+    assert not enter(at, 3)
+    assert not enter(at, stranger)
+    assert enter(at, 1)
+
+
+@pytest.mark.parametrize("enter", GATES)
+def test_a_gate_opens_once(enter: Pass) -> None:
+    at = discovery(THREE)
+    assert [enter(at, sid) for sid in (3, 1, 2, 1)] == [False, True, False, False]
+
+
+@pytest.mark.parametrize("enter", GATES)
+def test_who_goes_away_before_a_gate_opened_is_not_counted(enter: Pass) -> None:
+    at = discovery(THREE)
+    enter(at, 1)
+    at.lose(1)
+    assert not enter(at, 3)
+    assert enter(at, 2)
+
+
+@pytest.mark.parametrize("enter", GATES)
+def test_a_gate_that_is_open_stays_open_whoever_goes_away(enter: Pass) -> None:
+    at = discovery(THREE)
+    enter(at, 3)
+    assert enter(at, 1)
+    at.lose(1)
+    assert [at.proposed.open, at.acknowledged.open, at.synchronized.open].count(True) == 1
+
+
+@pytest.mark.parametrize("enter", GATES)
+def test_a_voter_of_weight_nought_does_not_count(enter: Pass) -> None:
+    at = discovery(THREE, "group.1=1:2:3", "weight.1=0")
+    assert not enter(at, 3)
+    assert not enter(at, 1)
+    assert enter(at, 2)
+
+
+@pytest.mark.parametrize("enter", GATES)
+def test_a_hierarchy_wants_most_of_most_groups(enter: Pass) -> None:
+    roles = dict.fromkeys(range(1, 10), "participant")
+    at = discovery(roles, "group.1=1:2:3", "group.2=4:5:6", "group.3=7:8:9")
+    assert not any(enter(at, sid) for sid in (3, 1, 2, 4, 7)), "five of nine, and one group"
+    assert enter(at, 5)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "new_epoch"),
+    [
+        pytest.param({3: 0, 1: 0}, 1, id="a fresh ensemble"),
+        pytest.param({3: 0, 1: 6}, 7, id="a follower at 6 already (testLastAcceptedEpoch)"),
+        pytest.param({1: 6, 3: 0}, 7, id="the order does not matter"),
+        pytest.param({3: 9, 1: 6}, 10, id="the leader has the highest"),
+        pytest.param({3: 0, 4: 20, 1: 0}, 21, id="an observer raises it"),
+        pytest.param({4: 20, 3: 0, 1: 5}, 21, id="an observer first"),
+        pytest.param({3: 4, 77: 8, 1: 4}, 9, id="a server that no configuration names raises it"),
+    ],
+)
+def test_the_new_epoch_is_higher_than_each_that_was_told(accepted: dict[int, int], new_epoch: int) -> None:
+    at = discovery(OBSERVED)
+    opened = [at.propose(sid, epoch) for sid, epoch in accepted.items()]
+    assert opened == [False] * (len(accepted) - 1) + [True]
+    assert at.new_epoch == new_epoch
+
+
+def test_an_epoch_that_is_told_once_the_new_one_is_settled_changes_nothing() -> None:
+    at = discovery(THREE)
+    at.propose(3, 0)
+    at.propose(1, 0)
+    assert not at.propose(2, 100)
+    assert at.new_epoch == 1
+
+
+def test_a_learner_that_left_before_the_gate_opened_still_raises_the_epoch() -> None:
+    """It may have accepted that epoch: none that is as low may be proposed."""
+    at = discovery(THREE)
+    at.propose(1, 6)
+    at.lose(1)
+    at.propose(3, 0)
+    assert at.propose(2, 0)
+    assert at.new_epoch == 7
+
+
+def test_who_had_accepted_the_epoch_before_does_not_count() -> None:
+    """Its -1 says that another leader may have proposed the same epoch to it."""
+    at = discovery(THREE, zxid=make_zxid(1, 5), epoch=1)
+    at.acknowledge(3, at.zxid, 1)
+    assert not at.acknowledge(1, at.zxid, None)
+    assert not at.acknowledged.open
+    assert at.acknowledge(2, at.zxid, 1)
+
+
+def test_who_had_accepted_the_epoch_before_is_not_checked_either() -> None:
+    at = discovery(THREE, zxid=make_zxid(1, 5), epoch=1)
+    assert not at.acknowledge(1, make_zxid(9, 9), None)
+
+
+def test_a_history_that_is_not_to_be_trusted_does_not_count() -> None:
+    at = discovery(THREE)
+    at.acknowledge(3, 0, 0)
+    assert not at.acknowledge(1, UNTRUSTED_ZXID, 0)
+    assert at.acknowledge(2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "zxid", "ahead"),
+    [
+        (2, make_zxid(2, 5), False),
+        (2, make_zxid(2, 4), False),
+        (1, make_zxid(1, 9), False),
+        (1, make_zxid(3, 0), False),
+        (2, make_zxid(2, 6), True),
+        (3, make_zxid(2, 5), True),
+        (3, 0, True),
+    ],
+)
+def test_a_learner_that_has_seen_more_than_its_leader_is_refused(epoch: int, zxid: int, ahead: bool) -> None:
+    """Zab1_0Test.testLeaderBehind; current epochs are compared before zxids."""
+    at = discovery(THREE, zxid=make_zxid(2, 5), epoch=2)
+    at.acknowledge(3, at.zxid, at.epoch)
+    if ahead:
+        with pytest.raises(AheadError, match="ahead"):
+            at.acknowledge(1, zxid, epoch)
+        assert not at.acknowledged.open
+    else:
+        assert at.acknowledge(1, zxid, epoch)
+
+
+@pytest.mark.parametrize("observer", [4, 77])
+def test_an_observer_that_is_ahead_is_refused_as_well(observer: int) -> None:
+    at = discovery(OBSERVED)
+    with pytest.raises(AheadError):
+        at.acknowledge(observer, 1, 0)
+
+
+def test_a_refused_learner_does_not_hold_up_the_others() -> None:
+    at = discovery(THREE)
+    at.acknowledge(3, 0, 0)
+    with pytest.raises(AheadError):
+        at.acknowledge(1, 5, 0)
+    assert at.acknowledge(2, 0, 0)
+
+
+def test_a_late_learner_is_not_checked_against_an_established_leader() -> None:
+    at = discovery(THREE)
+    at.acknowledge(3, 0, 0)
+    at.acknowledge(1, 0, 0)
+    assert not at.acknowledge(2, make_zxid(5, 5), 5)
+
+
+@pytest.mark.parametrize("zxid", [0, make_zxid(1, 1), make_zxid(2, 0), make_zxid(0, 1), -1])
+def test_only_the_zxid_of_newleader_counts_at_the_third_gate(zxid: int) -> None:
+    at = discovery(THREE)
+    at.propose(3, 0)
+    at.propose(1, 0)
+    at.synchronize(3, make_zxid(1, 0))
+    assert not at.synchronize(1, zxid)
+    assert not at.synchronized.open
+    assert at.synchronize(1, make_zxid(1, 0))
+
+
+def test_a_single_voter_passes_every_gate_alone() -> None:
+    at = discovery({3: "participant", 4: "observer"})
+    assert [propose(at, 3), acknowledge(at, 3), synchronize(at, 3)] == [True] * 3
+
+
+def test_while_a_configuration_is_pending_a_quorum_of_both_is_wanted() -> None:
+    current, seen = ensemble_of(THREE), ensemble_of(FIVE, version=5)
+    at = Discovery(Electorate(3, LearnerType.PARTICIPANT, True, current, seen), 0, 0)
+    assert not at.propose(3, 0)
+    assert not at.propose(1, 0)
+    assert at.propose(5, 0)
