@@ -292,3 +292,15 @@ async def test_whatever_is_killed_and_started_they_end_on_one_leader(
         await trio.sleep(15)
         ensemble.leader()
         nursery.cancel_scope.cancel()
+
+
+async def test_an_observer_tells_its_leaders_epoch_though_it_is_not_its_own(
+    autojump_clock: MockClock,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        ensemble = VirtualEnsemble(nursery, WITH_OBSERVERS)
+        await ensemble.start()
+        status = await ensemble.running[4].member.wait_for_leader()
+        assert (status.leader, status.epoch, status.synced) == (3, 1, True)
+        assert ensemble.storages[4].stored.epoch == 0
+        nursery.cancel_scope.cancel()

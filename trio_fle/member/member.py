@@ -112,22 +112,24 @@ class Member:
         fle, stored, ensemble = self.election.fle, self.commitments.stored, self.config.ensemble
         settled = fle.election is None and fle.state is not PeerState.LOOKING
         vote = fle.current_vote if fle.election is None else fle.election.proposal
-        leadership = self.leadership
+        leadership, learner = self.leadership, self._learner
+        # an observer, or one that only votes, does not make its leader's epoch its own, and tells it all the same
+        led = learner is not None and self._phase is Phase.BROADCAST
         return MemberStatus(
             myid=self.config.myid,
             state=fle.state,
             phase=self._phase,
             leader=vote.leader if settled and vote is not None else None,
-            epoch=stored.epoch,
+            epoch=learner.epoch if learner is not None and led else stored.epoch,
             accepted_epoch=stored.accepted_epoch,
-            zxid=self._zxid if self._learner is None else self._learner.zxid,
+            zxid=self._zxid if learner is None else learner.zxid,
             round=fle.round,
             vote=vote,
             config_version=ensemble.version,
             peers=tuple(
                 self._peer_status(sid) for sid in sorted(ensemble.servers) if sid != self.config.myid
             ),
-            synced=self._phase is Phase.BROADCAST and (self._learner is None or self._learner.synced),
+            synced=self._phase is Phase.BROADCAST and (learner is None or learner.synced),
             lease_end=leadership.lease_end if leadership is not None and leadership.live else None,
             stalled=self.explainer.stalled,
         )

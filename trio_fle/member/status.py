@@ -43,7 +43,7 @@ class MemberStatus:
     leader: int | None
     """The elected leader; None while LOOKING."""
     epoch: int
-    """The current epoch: that of the last leader this member was synchronized with."""
+    """That of the leader, while there is one; else that of the last one this member was synchronized with."""
     accepted_epoch: int
     """The highest epoch promised to a leader."""
     zxid: int
