@@ -294,7 +294,7 @@ async def test_whatever_is_killed_and_started_they_end_on_one_leader(
         nursery.cancel_scope.cancel()
 
 
-async def test_an_observer_tells_its_leaders_epoch_though_it_is_not_its_own(
+async def test_an_observer_tells_the_epoch_of_its_leader_which_is_not_its_own(
     autojump_clock: MockClock,
 ) -> None:
     async with trio.open_nursery() as nursery:

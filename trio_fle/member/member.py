@@ -113,7 +113,7 @@ class Member:
         settled = fle.election is None and fle.state is not PeerState.LOOKING
         vote = fle.current_vote if fle.election is None else fle.election.proposal
         leadership, learner = self.leadership, self._learner
-        # an observer, or one that only votes, does not make its leader's epoch its own, and tells it all the same
+        # who only observes or votes does not make its leader's epoch its own, and tells it all the same
         led = learner is not None and self._phase is Phase.BROADCAST
         return MemberStatus(
             myid=self.config.myid,
