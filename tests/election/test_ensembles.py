@@ -2,11 +2,12 @@
 
 import attrs
 import pytest
-from core_driver import Driver, ensemble_of
+from core_driver import Driver, ensemble_of, looking
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_fle.election.events import Greet, Heard, Send
+from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import Ensemble
 from trio_fle.vote import PeerState, Vote
 from trio_fle.wire import Notification, encode_notification
@@ -22,10 +23,11 @@ class Network:
     _flying: list[tuple[float, int, int, Notification]] = attrs.field(factory=list, init=False)
     _taken: dict[int, int] = attrs.field(factory=dict, init=False)
     now: float = 0.0
+    options: ElectionOptions = attrs.field(factory=lambda: ElectionOptions(early_finalize=False))
 
     def start(self, sid: int, zxid: int = 0, epoch: int = 0) -> None:
         self._taken[sid] = 0
-        self.cores[sid] = Driver(sid, self.ensemble, zxid=zxid, epoch=epoch, now=self.now)
+        self.cores[sid] = Driver(sid, self.ensemble, self.options, zxid=zxid, epoch=epoch, now=self.now)
         self.look(sid)
 
     def look(self, sid: int) -> None:
@@ -213,3 +215,24 @@ def test_an_observer_and_a_voter_do_not_answer_each_other_for_ever() -> None:
     network.run(5)
     exchanged = len(network.cores[1].sent(4)) + len(network.cores[4].sent(1))
     assert exchanged < 60
+
+
+@pytest.mark.parametrize("forged", [2**62 - 1, 2**62, 2**63 - 2, 2**63 - 1])
+@pytest.mark.parametrize("early", [True, False])
+def test_after_a_forged_round_the_next_elections_end_as_ever(forged: int, early: bool) -> None:
+    """Whatever was adopted, the rounds after it fit the wire, and all who adopted it meet in them."""
+    network = Network(ensemble_of(3), options=ElectionOptions(early_finalize=early))
+    for sid in (1, 2, 3):
+        network.start(sid)
+    for sid in (1, 2, 3):
+        network.cores[sid].hear(1 if sid != 1 else 2, looking(1, forged))
+    for _ in range(3):
+        network.run(3)
+        states = [network.cores[sid].fle.state for sid in (1, 2, 3)]
+        assert states == [PeerState.FOLLOWING, PeerState.FOLLOWING, PeerState.LEADING]
+        for core in network.cores.values():
+            for _, effect in core.effects:
+                if isinstance(effect, Send):
+                    encode_notification(effect.notification)
+        for sid in (1, 2, 3):
+            network.look(sid)

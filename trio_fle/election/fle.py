@@ -14,7 +14,6 @@ from trio_fle.election.events import (
     Event,
     Greet,
     Heard,
-    Ignored,
     Look,
     NewerConfig,
     Send,
@@ -25,11 +24,8 @@ from trio_fle.election.events import (
 from trio_fle.election.options import ElectionOptions
 from trio_fle.election.round import Election
 from trio_fle.ensemble import Ensemble
-from trio_fle.vote import LearnerType, PeerState, Vote
+from trio_fle.vote import MAX_LONG, MIN_LONG, LearnerType, PeerState, Vote
 from trio_fle.wire import Notification
-
-MAX_ROUND: Final = 2**62
-"""Rounds beyond it are nobody's: adopted, the next ones would leave the 64 bits of the wire."""
 
 MAX_ASKERS: Final = 256
 """How many non-voters that asked are told the end of each election; those before them must ask again."""
@@ -86,7 +82,7 @@ class FastLeaderElection:
             own_id = self.electorate.me if self.electorate.candidate else initial.leader
             self.current_vote = Vote(own_id, zxid, epoch)
         self.state = PeerState.LOOKING
-        self.round += 1
+        self.round = round_after(self.round)
         self._began, self._sent, self._received = now, 0, 0
         return self._begin(now, initial)
 
@@ -104,8 +100,6 @@ class FastLeaderElection:
             return effects + self._answer_non_voter(sender)
         if heard.state is None:
             return effects
-        if not -MAX_ROUND < heard.round < MAX_ROUND:
-            return [*effects, Ignored(sender, f"round {heard.round} is beyond what any election reaches")]
         if self.election is not None:
             self._received += 1
             if heard.state is PeerState.LOOKING and heard.round < self.round and self._is_news(sender, heard):
@@ -156,7 +150,7 @@ class FastLeaderElection:
         self.round = election.round
         self._sent += sum(isinstance(effect, Send) for effect in effects)
         if election.failed:
-            self.round += 1
+            self.round = round_after(self.round)
             return [*effects, *self._begin(now, election.initial)]
         if election.outcome is None:
             return effects
@@ -195,3 +189,11 @@ class FastLeaderElection:
 
     def _notification(self, vote: Vote, round_: int) -> Notification:
         return Notification(self.state, vote, round_, config=self.electorate.current.text.encode())
+
+
+def round_after(round_: int) -> int:
+    """Return the next round: a signed 64-bit count that goes round, as Java's does.
+
+    Somebody may have forged the present one, and everybody have adopted it.
+    """
+    return MIN_LONG if round_ == MAX_LONG else round_ + 1
