@@ -100,7 +100,6 @@ async def learning(
         net.host(host(sid)),
         commitments,
         LEADER,
-        1,
         log,
         phases.append,
         lambda epoch: None,

@@ -25,10 +25,6 @@ class Commitments:
     clock: Callable[[], float]
     stored: StoredVote
     promise: Promise | None = attrs.field(default=None, init=False)
-    made_in_round: int = attrs.field(default=0, init=False)
-    """Round of the election after which the promise was made; 0 for one of an earlier process."""
-    made_at: float = attrs.field(default=0.0, init=False)
-    """When it was made (Trio's clock)."""
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -56,17 +52,13 @@ class Commitments:
         await self.storage.begin_epoch(epoch, followed)
         self.stored = attrs.evolve(self.stored, epoch=epoch, followed=followed)
 
-    def renew(self, leader: int, epoch: int, lease_s: float, arrived: float, round_: int) -> None:
-        """Promise ``leader`` to acknowledge no other epoch for ``lease_s`` from ``arrived`` on.
-
-        ``round_`` is that of the election which ``leader`` won.
-        """
+    def renew(self, leader: int, epoch: int, lease_s: float, arrived: float) -> None:
+        """Promise ``leader`` to acknowledge no other epoch for ``lease_s`` from ``arrived`` on."""
         until = arrived + lease_s
         if self.promise is not None and (self.promise.leader, self.promise.epoch) == (leader, epoch):
             self.promise = self.promise.renewed(until)
         else:
             self.promise = Promise(leader, epoch, until)
-            self.made_at, self.made_in_round = trio.current_time(), round_
 
     def release(self, leader: int) -> None:
         """Forget the promise made to ``leader``: it is known to lead no more."""
@@ -76,11 +68,11 @@ class Commitments:
 
     async def forget(self) -> None:
         """Forget the promise on disk too: a clean stop, of which the leader knows."""
-        self.promise = None
-        self._tell()
         if self.stored.followed is not None:
             await self.storage.remember_followed(None)
             self.stored = attrs.evolve(self.stored, followed=None)
+        self.promise = None
+        self._tell()
 
     def binds(self, towards: int) -> bool:
         """Whether a new epoch of ``towards`` must not be acknowledged yet."""

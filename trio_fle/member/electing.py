@@ -41,8 +41,8 @@ class ElectionTask:
     """Owns the election's state machine: nothing else steps it.
 
     ``decided`` is called with each decision, ``voter_looking`` with each voter that looks
-    for a leader while this member has one, ``heard_looking`` with every sender, and its round, that is
-    heard LOOKING at all. They and ``manager`` are set before it runs.
+    for a leader while this member has one, ``heard_looking`` with every sender that is heard
+    LOOKING at all. They and ``manager`` are set before it runs.
     """
 
     fle: FastLeaderElection
@@ -51,7 +51,7 @@ class ElectionTask:
     manager: ConnectionManager = attrs.field(init=False)
     decided: Callable[[Decided], None] = attrs.field(init=False)
     voter_looking: Callable[[VoterLooking], None] = attrs.field(init=False)
-    heard_looking: Callable[[int, int], None] = attrs.field(init=False)
+    heard_looking: Callable[[int], None] = attrs.field(init=False)
     _texts: ConfigTexts = attrs.field(init=False)
     _wake_at: float = attrs.field(default=math.inf, init=False)
     _told_round: int = attrs.field(default=-1, init=False)
@@ -72,7 +72,7 @@ class ElectionTask:
         if self._debug:
             self._log_notification(sender, "in", notification)
         if notification.state is PeerState.LOOKING:
-            self.heard_looking(sender, notification.round)
+            self.heard_looking(sender)
         config = self._texts.parse(sender, notification.config)
         # without the raw text: half a megabyte of it may come with every notification
         self.put(sender, Heard(sender, attrs.evolve(notification, config=None), config))

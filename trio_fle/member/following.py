@@ -5,6 +5,7 @@ brought it none, and an observer takes note of the others' zxids.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NoReturn
 
 import attrs
@@ -16,6 +17,7 @@ from trio_fle.errors import ConnectionLostError, FleError, MalformedMessageError
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.learner_link import LearnerLink, LinkLostError
 from trio_fle.member.status import Phase
+from trio_fle.member.together import first_of
 from trio_fle.peers import Transport
 from trio_fle.storage import Followed
 from trio_fle.vote import LearnerType, epoch_of, make_zxid
@@ -62,7 +64,6 @@ class Learner:
     transport: Transport
     commitments: Commitments
     leader: int
-    round: int
     log: structlog.typing.FilteringBoundLogger
     tell_phase: Callable[[Phase], None]
     tell_epoch: Callable[[int], None]
@@ -73,7 +74,8 @@ class Learner:
     left_by_leader: bool = attrs.field(default=False, init=False)
     """Whether the link ended at the leader's end."""
     _lease_s: float | None = attrs.field(default=None, init=False)
-    _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _connecting: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _conversing: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _stopping: bool = attrs.field(default=False, init=False)
 
     @property
@@ -87,9 +89,12 @@ class Learner:
         epoch can't be made durable.
         """
         try:
-            link = await self._connect()
+            with self._connecting:
+                link = await self._connect()
+            if self._stopping:
+                return "this member stops"
             async with link.stream:
-                with self._scope:
+                with self._conversing:
                     await self._converse(link)
                 return await self._part(link)
         except LinkLostError as error:
@@ -101,7 +106,8 @@ class Learner:
     def stop(self) -> None:
         """Leave the leader in good order: ``run`` then ends by itself."""
         self._stopping = True
-        self._scope.cancel()
+        self._connecting.cancel()
+        self._conversing.cancel()
 
     async def _connect(self) -> LearnerLink:
         addresses = [address.quorum for address in self.config.ensemble.servers[self.leader].addresses]
@@ -110,7 +116,7 @@ class Learner:
                 try:
                     stream = await self.transport.dial(addresses)
                 except ConnectionLostError:
-                    if pause_s is None or self._stopping:
+                    if pause_s is None:
                         raise
                     await trio.sleep(pause_s)
                 else:
@@ -132,7 +138,12 @@ class Learner:
             await self._take(link, await link.receive())
 
     async def _discover(self, link: LearnerLink) -> None:
-        """Learn the new epoch, and accept it once no promise to another leader stands against it."""
+        """Learn the new epoch and accept it, once no promise to another leader stands against it.
+
+        Nothing is told before that: else the new epoch would be settled, and accepted by others, while its
+        leader can't be followed yet; whoever accepted it could follow no leader of a lower one either.
+        """
+        await self._wait_free(link)
         kind = PacketType.OBSERVERINFO if self._observes else PacketType.FOLLOWERINFO
         info = LearnerInfo(self.config.myid, config_version=self.config.ensemble.version, marked=True)
         accepted = make_zxid(self.commitments.stored.accepted_epoch, 0)
@@ -142,14 +153,18 @@ class Learner:
             raise MalformedMessageError(f"it sent packet {packet.type}, not LEADERINFO")
         self.epoch = epoch_of(packet.zxid)
         self._lease_s = decode_leader_info(packet.data).lease_s
-        with trio.move_on_after(self.config.init_s):
-            await self.commitments.wait_free(self.leader)
-        if self.commitments.binds(self.leader):
-            raise ConnectionLostError("the lease of the leader before it has not run out")
         first = await self.commitments.accept(self.epoch)
         epoch = self.commitments.stored.epoch if first else -1
         data = epoch.to_bytes(4, "big", signed=True)
         await link.send(QuorumPacket(PacketType.ACKEPOCH, self.zxid, data))
+
+    async def _wait_free(self, link: LearnerLink) -> None:
+        with trio.move_on_after(self.config.init_s):
+            lost = await first_of(partial(self.commitments.wait_free, self.leader), link.until_lost)
+            if lost:
+                raise LinkLostError(lost)
+        if self.commitments.binds(self.leader):
+            raise ConnectionLostError("the lease of the leader before it has not run out")
 
     async def _synchronize(self, link: LearnerLink) -> Synchronized:
         """Take in what the leader sends up to NEWLEADER."""
@@ -188,7 +203,7 @@ class Learner:
 
     def _promise(self, arrived: float) -> None:
         if self._lease_s is not None and not self._observes:
-            self.commitments.renew(self.leader, self.epoch, self._lease_s, arrived, self.round)
+            self.commitments.renew(self.leader, self.epoch, self._lease_s, arrived)
 
     async def _take(self, link: LearnerLink, packet: QuorumPacket) -> None:
         """Take in one packet of an established leader; what a member has no use for is ignored."""
@@ -205,6 +220,7 @@ class Learner:
     async def _part(self, link: LearnerLink) -> str:
         """Leave in good order: once the leader has closed too, it counts on our promise no more."""
         with trio.move_on_after(GOODBYE_S):
-            await link.say_goodbye()
-            await self.commitments.forget()
+            # of another leader, to whom we may be bound, this link says nothing
+            if self.synced and await link.say_goodbye():
+                await self.commitments.forget()
         return "this member stops"

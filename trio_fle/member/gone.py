@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import attrs
 import structlog
 import trio
 
@@ -10,38 +11,53 @@ from trio_fle.errors import ConnectionLostError, RefusedError
 from trio_fle.member.commitments import Commitments
 from trio_fle.peers import Transport
 from trio_fle.peers.quiet import Backoff
+from trio_fle.zab import Promise
 
 _FIRST_S: Final = 0.005
 _MAX_S: Final = 0.2
 
 
-async def release_when_gone(
-    commitments: Commitments,
-    ensemble: Ensemble,
-    transport: Transport,
-    log: structlog.typing.FilteringBoundLogger,
-) -> None:
-    """Dial the leader that was promised something, until nobody listens there or the promise is over.
+@attrs.define(eq=False)
+class GoneLeader:
+    """Frees this member of its promise to a leader once that is known to be gone.
 
-    To be run when the leader's end has closed the link to it, or this process is new. A leader listens on its
-    quorum port for as long as it leads, and whatever it guards; so a port that refuses has no leader.
+    A leader listens on its quorum port for as long as it leads, and whatever it guards; so a port that
+    refuses has no leader. That is the only proof: what is heard (the link ended, somebody says in its name
+    that it looks for a leader) is only a reason to ask. ``nursery`` is set before it is asked.
     """
-    promise = commitments.promise
-    if promise is None or promise.leader not in ensemble.servers:
-        return
-    addresses = [address.quorum for address in ensemble.servers[promise.leader].addresses]
-    backoff = Backoff(_FIRST_S, _MAX_S)
-    while commitments.promise is promise and commitments.clock() < promise.until:
-        await trio.sleep(backoff.next())
-        left_s = max(0.0, promise.until - commitments.clock())
-        try:
-            with trio.move_on_after(left_s):
-                stream = await transport.dial(addresses)
-                await trio.aclose_forcefully(stream)
-        except RefusedError:
-            if commitments.promise is promise:
-                log.info("promise.released", leader=promise.leader, epoch=promise.epoch)
-                commitments.release(promise.leader)
+
+    commitments: Commitments
+    ensemble: Ensemble
+    transport: Transport
+    log: structlog.typing.FilteringBoundLogger
+    nursery: trio.Nursery = attrs.field(init=False)
+    _asked: Promise | None = attrs.field(default=None, init=False)
+    _asking: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+
+    def find_out(self) -> None:
+        """Begin to ask about the present promise, unless that was begun before."""
+        promise = self.commitments.promise
+        if promise is None or promise is self._asked or promise.leader not in self.ensemble.servers:
             return
-        except ConnectionLostError:
-            continue
+        self._asking.cancel()
+        self._asked, self._asking = promise, trio.CancelScope()
+        self.nursery.start_soon(self._ask, promise, self._asking)
+
+    async def _ask(self, promise: Promise, scope: trio.CancelScope) -> None:
+        """Dial the leader until nobody listens there, or the promise is over or was renewed."""
+        addresses = [address.quorum for address in self.ensemble.servers[promise.leader].addresses]
+        backoff, commitments = Backoff(_FIRST_S, _MAX_S), self.commitments
+        with scope:
+            while commitments.promise is promise and commitments.clock() < promise.until:
+                await trio.sleep(backoff.next())
+                try:
+                    with trio.move_on_after(max(0.0, promise.until - commitments.clock())):
+                        stream = await self.transport.dial(addresses)
+                        await trio.aclose_forcefully(stream)
+                except RefusedError:
+                    if commitments.promise is promise:
+                        self.log.info("promise.released", leader=promise.leader, epoch=promise.epoch)
+                        commitments.release(promise.leader)
+                    return
+                except ConnectionLostError:
+                    continue

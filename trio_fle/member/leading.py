@@ -4,6 +4,7 @@ Source: ``Leader``. What differs is the lease: a Java leader is one until it fin
 as a quorum's promises last (ARCHITECTURE.md, "The lease").
 """
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -43,8 +44,8 @@ class Leading:
 
     ``tell_phase`` is told how far it has come, ``began`` gets the leadership once it is established, and
     ``changed`` is called when that has ended. ``connected`` tells who has an election connection, ``reject``
-    gets callers that came to nothing, ``foreign`` is asked whether a learner that is none of ours is to be
-    believed.
+    gets callers that came to nothing, ``credible`` says whether a learner is the voter that it claims to be,
+    and ``foreign`` is told of one that is none of ours.
     """
 
     config: MemberConfig
@@ -58,11 +59,14 @@ class Leading:
     began: Callable[[Leadership], None]
     connected: Callable[[], frozenset[int]]
     reject: Callable[[HostPort, str], None]
-    foreign: Callable[[LearnerHandler], bool]
+    credible: Callable[[LearnerHandler], bool]
+    foreign: Callable[[LearnerHandler], None]
     discovery: Discovery = attrs.field(init=False)
     lease: Lease = attrs.field(init=False)
     leadership: Leadership | None = attrs.field(default=None, init=False)
     handlers: set[LearnerHandler] = attrs.field(factory=set, init=False)
+    _granted: float = attrs.field(default=-math.inf, init=False)
+    """The latest end of a lease that any answers allowed: past it, no follower keeps its promise to us."""
     _silent: dict[LearnerLink, trio.CancelScope] = attrs.field(factory=dict, init=False)
     _accepted: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set once the new epoch is accepted durably; then LEADERINFO may leave."""
@@ -98,10 +102,15 @@ class Leading:
 
     async def wait_proposed(self, handler: LearnerHandler, accepted_epoch: int) -> int:
         """Pass the first gate; return the new epoch, accepted durably by the leader."""
+        if self._is_past(accepted_epoch) and self.credible(handler):
+            self.give_up(f"server {handler.sid} has accepted epoch {accepted_epoch}: it can't follow a lower")
         self.discovery.propose(handler.sid, accepted_epoch)
         self._tell()
         await self._wait(self._accepted)
         return self.discovery.new_epoch
+
+    def _is_past(self, accepted_epoch: int) -> bool:
+        return self.discovery.proposed.open and accepted_epoch > self.discovery.new_epoch
 
     async def wait_acknowledged(self, handler: LearnerHandler, zxid: int, epoch: int | None) -> int:
         """Pass the second gate; return the leader's last zxid. Raises ``AheadError``."""
@@ -123,6 +132,7 @@ class Leading:
         """Note the answer to what was sent at ``sent_at``."""
         if not handler.observes:
             self.lease.answered(handler.sid, sent_at)
+            self._granted = max(self._granted, self.lease.end())
             if self.leadership is not None:
                 self.leadership.renew(self.lease.end())
 
@@ -175,7 +185,7 @@ class Leading:
             if (leadership := self.leadership) is not None:
                 leadership.end("the member stops")
                 # in a hurry too: as long as we listen, nobody believes that we are gone
-                left_s = min(max(0.0, leadership.lease_end - self.clock()), self.config.sync_s)
+                left_s = min(max(0.0, self._granted - self.clock()), self.config.sync_s)
                 with trio.move_on_after(left_s) as scope:
                     scope.shield = True
                     await leadership.wait_vacated()
@@ -184,15 +194,15 @@ class Leading:
         """Pass all three gates with a quorum; the reason that is returned counts only if that failed."""
         me, discovery, stored = self.electorate.me, self.discovery, self.commitments.stored
         began = trio.current_time()
+        with trio.move_on_after(self.config.init_s):
+            await self.commitments.wait_free(me)
+        if self.commitments.binds(me):
+            return "the lease of the leader before has not run out"
         discovery.propose(me, stored.accepted_epoch)
         if not await self._until(lambda: discovery.proposed.open):
             return f"no quorum told its epoch in {self.config.init_s:g} s"
         await self.commitments.accept(discovery.new_epoch)
         self._accepted.set()
-        with trio.move_on_after(self.config.init_s):
-            await self.commitments.wait_free(me)
-        if self.commitments.binds(me):
-            return "the lease of the leader before has not run out"
         discovery.acknowledge(me, stored.zxid, stored.epoch)
         if not await self._until(lambda: discovery.acknowledged.open):
             return f"no quorum acknowledged epoch {discovery.new_epoch} in {self.config.init_s:g} s"
@@ -213,9 +223,8 @@ class Leading:
         return done()
 
     def _begin_leadership(self, took_s: float) -> None:
-        self.leadership = Leadership(
-            self.electorate.me, self.discovery.new_epoch, self.clock, self.lease.end()
-        )
+        self._granted = max(self._granted, self.lease.end())
+        self.leadership = Leadership(self.electorate.me, self.discovery.new_epoch, self.clock, self._granted)
         self.log.info(
             "leading.established",
             epoch=self.discovery.new_epoch,
@@ -248,7 +257,7 @@ class Leading:
             reason=reason,
             overdue_ms=round(1000 * overdue_s, 3),
         )
-        while self.clock() < max(self.lease.end(), self.leadership.lease_end):
+        while self.clock() < self._granted:
             # pings go on meanwhile: nobody is told, nor lets go, before what we guard has ended
             with trio.move_on_after(self.config.tick_s / 2):
                 await self.leadership.wait_vacated()
@@ -266,7 +275,7 @@ class Leading:
             left_s = self.lease.end() - (1 - DOUBT_AT) * usable_s - self.clock()
             if left_s <= 0:
                 return f"no quorum answered for {usable_s * DOUBT_AT:.3g} s"
-            with trio.move_on_after(min(left_s, self.config.tick_s / 2)):
+            with trio.move_on_after(min(max(left_s, 0.001), self.config.tick_s / 2)):
                 await changed.wait()
 
     async def _until_given_up(self) -> str:
@@ -314,7 +323,8 @@ class Leading:
 
     def _check(self, handler: LearnerHandler) -> None:
         info = handler.info
-        if not info.marked and self.foreign(handler):
+        if not info.marked and self.credible(handler):
+            self.foreign(handler)
             self.give_up(f"server {handler.sid} can't follow a leader without data")
         if not info.marked:
             raise PeerError(f"server {handler.sid} is no trio-fle member, and can't follow one")
@@ -328,17 +338,20 @@ class Leading:
     async def _lead_learner(self, handler: LearnerHandler) -> None:
         self._replace(handler, lambda older: not older.synced or older.link.host == handler.link.host)
         self.handlers.add(handler)
+        reason = "another link of it, or too much that it left unread"
         try:
             with handler.scope:
                 await handler.run(self)
         except* PeerError as group:
-            self._lose(handler)
+            reason = said(group)
             if not handler.synced:
                 raise
-            self.log.info("leading.learner_lost", peer=handler.sid, reason=said(group))
-            await self._let_go()
         finally:
             self._lose(handler)
+            if handler.synced and not handler.observes:
+                await self._let_go()
+        if handler.synced:
+            self.log.info("leading.learner_lost", peer=handler.sid, reason=reason)
 
     def _replace(self, newer: LearnerHandler, which: Callable[[LearnerHandler], bool]) -> None:
         """End other links of the same server: it has one, and those are of processes before.
@@ -360,20 +373,20 @@ class Leading:
             self._tell()
 
     async def _let_go(self) -> None:
-        """Keep our end of a lost link open until no lease rests on its follower any more.
+        """Keep our end of a lost link open until no lease rests on its follower any more, in a hurry too.
 
         A follower that stops in good order keeps its promise until it sees this end closed: that is when
         the others have answered as much as it had, or when what we guard has ended.
         """
-        leadership = self.leadership
+        leadership, granted = self.leadership, self._granted
         if leadership is None:
             return
-        granted = leadership.lease_end
-        while self.lease.end() < granted and self.clock() < granted:
-            with trio.move_on_after(self.config.tick_s / 4):
-                await leadership.ended.wait()
-                await leadership.wait_vacated()
-                return
+        with trio.CancelScope(shield=True):
+            while self.lease.end() < granted and self.clock() < granted:
+                with trio.move_on_after(self.config.tick_s / 4):
+                    await leadership.ended.wait()
+                    await leadership.wait_vacated()
+                    return
 
     def _tell(self) -> None:
         self._changed.set()

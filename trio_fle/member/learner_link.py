@@ -89,13 +89,25 @@ class LearnerLink:
         except trio.TooSlowError as error:
             raise SilentLinkError(f"nothing was taken for {self.patience_s:g} s") from error
 
-    async def say_goodbye(self) -> None:
-        """Send nothing more, and wait until the other end has closed as well."""
-        if isinstance(self.stream, trio.abc.HalfCloseableStream):
-            try:
-                await self.stream.send_eof()
-                while True:
-                    await self._fill()
-                    self._buffer.clear()
-            except (trio.BrokenResourceError, ConnectionLostError):
-                return
+    async def until_lost(self) -> str:
+        """Wait until the other end, which has nothing to say yet, says something or is lost."""
+        try:
+            chunk = await self.stream.receive_some(_CHUNK_BYTES)
+        except trio.BrokenResourceError:
+            return "the connection was reset"
+        return "it spoke before it was told anything" if chunk else "the connection was closed"
+
+    async def say_goodbye(self) -> bool:
+        """Send nothing more, and wait until the other end has closed as well; whether it has.
+
+        A reset says nothing about the other end: anything on the way may have sent it.
+        """
+        if not isinstance(self.stream, trio.abc.HalfCloseableStream):
+            return False
+        try:
+            await self.stream.send_eof()
+            while await self.stream.receive_some(_CHUNK_BYTES):
+                pass
+        except trio.BrokenResourceError:
+            return False
+        return True

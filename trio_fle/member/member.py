@@ -2,35 +2,34 @@
 
 import math
 import random
-from collections.abc import Callable
 from importlib.metadata import version
+from typing import Final
 
 import attrs
 import structlog
 import trio
 
 from trio_fle.config import MemberConfig
-from trio_fle.election.electorate import Electorate
 from trio_fle.election.events import Decided, Established, Look, VoterLooking
-from trio_fle.election.fle import FastLeaderElection
-from trio_fle.election.round import OBSERVER_RESEND_MAX_S
 from trio_fle.election.stalled import Because, Stalled, diagnose
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.electing import ElectionTask
 from trio_fle.member.explaining import Explainer
 from trio_fle.member.feeds import Changes, Signal, Terms
 from trio_fle.member.following import Learner, UnstoredError
-from trio_fle.member.gone import release_when_gone
+from trio_fle.member.gone import GoneLeader
 from trio_fle.member.leading import Leading
 from trio_fle.member.learner_handler import LearnerHandler
 from trio_fle.member.looking import LookingVoters
 from trio_fle.member.status import MemberStatus, PeerStatus, Phase
 from trio_fle.member.term import Leadership
 from trio_fle.member.watching import Watch
-from trio_fle.peers import ConnectionManager, Identity, Transport
-from trio_fle.storage import Storage
+from trio_fle.peers import ConnectionManager, Transport
+from trio_fle.peers.quiet import Backoff
 from trio_fle.vote import LearnerType, PeerState
-from trio_fle.wire import Protocol
+
+PAUSE_FIRST_S: Final = 0.01
+PAUSE_MAX_S: Final = 0.2
 
 
 @attrs.define(eq=False)
@@ -50,6 +49,7 @@ class Member:
     """The leadership of this member, while it has one."""
     looking: LookingVoters = attrs.field(factory=LookingVoters, init=False)
     explainer: Explainer = attrs.field(init=False)
+    gone: GoneLeader = attrs.field(init=False)
     _phase: Phase = attrs.field(default=Phase.ELECTION, init=False)
     _learner: Learner | None = attrs.field(default=None, init=False)
     _leading: Leading | None = attrs.field(default=None, init=False)
@@ -57,52 +57,22 @@ class Member:
     _zxid: int = attrs.field(init=False)
     _stopping: bool = attrs.field(default=False, init=False)
     _stopped: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _pauses: Backoff = attrs.field(factory=lambda: Backoff(PAUSE_FIRST_S, PAUSE_MAX_S), init=False)
+    """Before the outcome of an election is acted on, where those before came to nothing."""
     _may_lead: bool = attrs.field(init=False)
     _abstains_until: float = attrs.field(default=-math.inf, init=False)
-    _nursery: trio.Nursery = attrs.field(init=False)
     _send: trio.MemorySendChannel[Decided] = attrs.field(init=False)
     _decisions: trio.MemoryReceiveChannel[Decided] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.explainer = Explainer(self._diagnose, self.changed, self.log)
+        self.gone = GoneLeader(self.commitments, self.config.ensemble, self.transport, self.log)
         self._zxid = self.commitments.stored.zxid
         self._may_lead = self.config.election.candidate
         self._send, self._decisions = trio.open_memory_channel[Decided](1)
         self.election.decided = self._send.send_nowait
         self.election.voter_looking = self._voter_looking
         self.election.heard_looking = self._heard_looking
-
-    @classmethod
-    async def build(
-        cls,
-        config: MemberConfig,
-        transport: Transport,
-        storage: Storage,
-        log: structlog.typing.FilteringBoundLogger,
-        clock: Callable[[], float],
-    ) -> "Member":
-        """Load the data directory and put a member's parts together; nothing runs yet.
-
-        Raises ``StorageError`` where the data directory can't be used.
-        """
-        commitments = Commitments(storage, clock, await storage.load())
-        options, ensemble = config.election, config.ensemble
-        electorate = Electorate(
-            config.myid,
-            config.learner_type,
-            options.candidate,
-            ensemble,
-            ensemble,
-            exact=not options.early_finalize,
-        )
-        election = ElectionTask(FastLeaderElection(electorate, options), log)
-        protocol = Protocol.V2 if config.transport.multi_address else Protocol.V1
-        identity = Identity(config.myid, tuple(address.election for address in config.me.addresses), protocol)
-        manager = ConnectionManager(identity, config.transport, transport, election.deliver, log)
-        if config.learner_type is LearnerType.OBSERVER:
-            manager.redial_max_s = OBSERVER_RESEND_MAX_S  # no voter dials an observer unasked
-        election.manager = manager
-        return cls(config, transport, commitments, election, manager, log)
 
     # What users ask of it
 
@@ -191,7 +161,7 @@ class Member:
         }
         self._look()  # before anybody can be heard: a vote must find its election begun
         async with trio.open_nursery() as nursery:
-            self._nursery = self.explainer.nursery = nursery
+            self.gone.nursery = self.explainer.nursery = nursery
             await nursery.start(self.manager.run, sorted(ensemble.voters), configured)
             self.log.info(
                 "member.started",
@@ -204,7 +174,7 @@ class Member:
             task_status.started()
             nursery.start_soon(self.election.run)
             nursery.start_soon(self._forward_changes)
-            self._find_out_whether_gone()
+            self.gone.find_out()
             await self._live()
             nursery.cancel_scope.cancel()
         self._stopped.set()
@@ -215,6 +185,8 @@ class Member:
             self._log_state(state, decided.state, decided.vote.leader, decided.vote.epoch)
             self.looking.begin(decided.round)
             reason = await self._play(decided)
+            if self._phase is Phase.BROADCAST:
+                self._pauses.reset()
             self._set_phase(Phase.ELECTION)
             epoch = self.commitments.stored.epoch
             self._log_state(decided.state, PeerState.LOOKING, None, epoch, reason=reason)
@@ -235,8 +207,10 @@ class Member:
             with trio.CancelScope() as self._electing:
                 if self._stopping:
                     return None
+                await trio.sleep(self._pauses.next())
                 with trio.move_on_after(self._abstention_s()) as abstention:
-                    return await self.explainer.explain(self._decisions.receive)
+                    decided = await self.explainer.explain(self._decisions.receive)
+                    return None if self._stopping else decided
             if not abstention.cancelled_caught:
                 return None
             self._look(again=True)  # nobody else was elected: stand for election
@@ -265,7 +239,8 @@ class Member:
             self._begin_leadership,
             lambda: self.manager.connected,
             self.manager.reject,
-            self._is_foreign,
+            self._is_credible,
+            self._meet_foreign,
         )
         try:
             return await self.explainer.explain(self._leading.run)
@@ -279,24 +254,24 @@ class Member:
         self._tell_epoch(leadership.epoch)
         self.changed.give()
 
-    def _is_foreign(self, handler: LearnerHandler) -> bool:
-        """Whether a learner that is none of ours is what it says: then we must not lead this ensemble."""
+    def _is_credible(self, handler: LearnerHandler) -> bool:
+        """Whether a learner comes from the host of the voter that it claims to be."""
         connection = self.manager.connection(handler.sid)
-        credible = (
+        return (
             handler.sid in self.config.ensemble.voters
             and not handler.observes
             and connection is not None
             and connection.address.host == handler.link.address.host
         )
-        if credible:
-            self._may_lead = False
-            self.log.error(
-                "leading.foreign_learner",
-                peer=handler.sid,
-                hint="no Java server can follow a leader without data: set fle.candidate=false in this "
-                "member's zoo.cfg; until it is restarted it is no candidate",
-            )
-        return credible
+
+    def _meet_foreign(self, handler: LearnerHandler) -> None:
+        self._may_lead = False
+        self.log.error(
+            "leading.foreign_learner",
+            peer=handler.sid,
+            hint="no Java server can follow a leader without data: set fle.candidate=false in this "
+            "member's zoo.cfg; until it is restarted it is no candidate",
+        )
 
     async def _follow(self, decided: Decided) -> str:
         leader = decided.vote.leader
@@ -305,7 +280,6 @@ class Member:
             self.transport,
             self.commitments,
             leader,
-            decided.round,
             self.log,
             self._set_phase,
             self._tell_epoch,
@@ -336,19 +310,15 @@ class Member:
             if self.config.learner_type is LearnerType.OBSERVER:
                 self._zxid = learner.zxid
             if learner.left_by_leader:
-                self._find_out_whether_gone()
+                self.gone.find_out()
 
     async def _watch(self, leader: int) -> str:
         self._set_phase(Phase.BROADCAST)
         with trio.CancelScope() as self._electing:
+            if self._stopping:
+                self._electing.cancel()
             return await Watch(self.config, self.transport, self.manager, self.looking, leader).run()
         return "this member stops"
-
-    def _find_out_whether_gone(self) -> None:
-        if self.commitments.promise is not None:
-            self._nursery.start_soon(
-                release_when_gone, self.commitments, self.config.ensemble, self.transport, self.log
-            )
 
     # What it is told
 
@@ -357,13 +327,11 @@ class Member:
         if connection is not None:
             self.looking.note(voter, connection.promoted_at)
 
-    def _heard_looking(self, sender: int, round_: int) -> None:
-        """Free this member of its promise to a leader that looks for a leader itself."""
-        connection, commitments = self.manager.connection(sender), self.commitments
-        if connection is None or commitments.promise is None or commitments.promise.leader != sender:
-            return
-        if round_ > commitments.made_in_round or connection.promoted_at > commitments.made_at:
-            commitments.release(sender)
+    def _heard_looking(self, sender: int) -> None:
+        """Ask whether a leader that looks for a leader itself is gone; anybody could have said so."""
+        promise = self.commitments.promise
+        if promise is not None and promise.leader == sender:
+            self.gone.find_out()
 
     def _tell_epoch(self, epoch: int) -> None:
         self.election.put(self.config.myid, Established(epoch))

@@ -11,10 +11,17 @@ import structlog
 import trio
 
 from trio_fle.config import MemberConfig
+from trio_fle.election.electorate import Electorate
+from trio_fle.election.fle import FastLeaderElection
+from trio_fle.election.round import OBSERVER_RESEND_MAX_S
 from trio_fle.errors import FleError
+from trio_fle.member.commitments import Commitments
+from trio_fle.member.electing import ElectionTask
 from trio_fle.member.member import Member
-from trio_fle.peers import TcpTransport, Transport
+from trio_fle.peers import ConnectionManager, Identity, TcpTransport, Transport
 from trio_fle.storage import DurableStorage, Storage
+from trio_fle.vote import LearnerType
+from trio_fle.wire import Protocol
 
 STOP_WITHIN_S: Final = 5.0
 """How long leaving the block in good order may take beyond the end of what runs in a term."""
@@ -63,7 +70,7 @@ async def open_member(
     )
     raised: list[BaseException] = []
     try:
-        member = await Member.build(config, transport, storage, log or quiet_logger(), clock)
+        member = await build_member(config, transport, storage, log or quiet_logger(), clock)
         async with trio.open_nursery() as nursery:
             await nursery.start(member.run)
             try:
@@ -81,6 +88,37 @@ async def open_member(
         raise
     finally:
         storage.close()
+
+
+async def build_member(
+    config: MemberConfig,
+    transport: Transport,
+    storage: Storage,
+    log: structlog.typing.FilteringBoundLogger,
+    clock: Callable[[], float],
+) -> Member:
+    """Load the data directory and put a member's parts together; nothing runs yet.
+
+    Raises ``StorageError`` where the data directory can't be used.
+    """
+    commitments = Commitments(storage, clock, await storage.load())
+    options, ensemble = config.election, config.ensemble
+    electorate = Electorate(
+        config.myid,
+        config.learner_type,
+        options.candidate,
+        ensemble,
+        ensemble,
+        exact=not options.early_finalize,
+    )
+    election = ElectionTask(FastLeaderElection(electorate, options), log)
+    protocol = Protocol.V2 if config.transport.multi_address else Protocol.V1
+    identity = Identity(config.myid, tuple(address.election for address in config.me.addresses), protocol)
+    manager = ConnectionManager(identity, config.transport, transport, election.deliver, log)
+    if config.learner_type is LearnerType.OBSERVER:
+        manager.redial_max_s = OBSERVER_RESEND_MAX_S  # no voter dials an observer unasked
+    election.manager = manager
+    return Member(config, transport, commitments, election, manager, log)
 
 
 def _bound_s(member: Member) -> float:

@@ -59,7 +59,6 @@ class Leadership:
     async def wait_vacated(self) -> None:
         """Wait until nothing runs in it any more."""
         while self._scopes:
-            self._vacated = trio.Event()
             await self._vacated.wait()
         await trio.lowlevel.checkpoint()
 
@@ -76,6 +75,7 @@ class Leadership:
         self._scopes.discard(scope)
         if not self._scopes:
             self._vacated.set()
+            self._vacated = trio.Event()
 
 
 @attrs.define(eq=False)
