@@ -104,22 +104,35 @@ class FaultyNet(MemoryNet):
 
     streams: list[FaultyStream] = attrs.field(factory=list, init=False)
     _cut: set[tuple[str, str]] = attrs.field(factory=set, init=False)
+    _asleep: set[str] = attrs.field(factory=set, init=False)
     _waiting: dict[tuple[str, str], list[Callable[[], None]]] = attrs.field(factory=dict, init=False)
 
     def is_cut(self, source: str, target: str) -> bool:
-        return (source, target) in self._cut
+        return (source, target) in self._cut or source in self._asleep or target in self._asleep
 
     def cut(self, source: str, target: str) -> None:
         self._cut.add((source, target))
 
     def mend(self, source: str, target: str) -> None:
         self._cut.discard((source, target))
-        for arrive in self._waiting.pop((source, target), []):
-            arrive()
+        self._deliver()
 
     def mend_all(self) -> None:
         for source, target in list(self._cut):
             self.mend(source, target)
+
+    def put_to_sleep(self, host: str) -> None:
+        """Cut a host off from everybody, until it wakes."""
+        self._asleep.add(host)
+
+    def wake(self, host: str) -> None:
+        self._asleep.discard(host)
+        self._deliver()
+
+    def _deliver(self) -> None:
+        for path in [path for path in self._waiting if not self.is_cut(*path)]:
+            for arrive in self._waiting.pop(path):
+                arrive()
 
     def carry(self, source: str, target: str, arrive: Callable[[], None]) -> None:
         if self.is_cut(source, target):

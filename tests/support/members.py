@@ -11,6 +11,7 @@ from memory_net import MemoryNet
 from memory_storage import MemoryStorage
 
 from trio_fle.config import MemberConfig, TransportOptions
+from trio_fle.election.events import Decided
 from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import Ensemble, build_ensemble
 from trio_fle.member import Member, Term, open_member
@@ -36,6 +37,12 @@ class VirtualMember:
     """How fast the lease clock of this member goes."""
     guarded: Callable[[int, Term], Awaitable[None]] | None = None
     """What runs in each term of this member."""
+    init_limit: int = 10
+    sync_limit: int = 5
+    clock_stands_at: float | None = None
+    """Where the lease clock stands still, as it must not."""
+    root: trio.lowlevel.Task | None = attrs.field(default=None, init=False)
+    """The task under which all others of this member are."""
     events: list[dict[str, Any]] = attrs.field(init=False)
     scope: trio.CancelScope = attrs.field(init=False)
     member: Member = attrs.field(init=False)
@@ -44,14 +51,15 @@ class VirtualMember:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         log, self.events = captured_log()
+        self.root = trio.lowlevel.current_task()
         config = MemberConfig(
             path=Path("zoo.cfg"),
             myid=self.sid,
             data_dir=Path("data"),
             data_log_dir=Path("data"),
             tick_time_ms=500,
-            init_limit=10,
-            sync_limit=5,
+            init_limit=self.init_limit,
+            sync_limit=self.sync_limit,
             ensemble=self.ensemble,
             learner_type=self.ensemble.servers[self.sid].role,
             election=self.options,
@@ -82,7 +90,19 @@ class VirtualMember:
                     await self.guarded(self.sid, term)
 
     def clock(self) -> float:
-        return trio.current_time() * self.clock_rate
+        return trio.current_time() * self.clock_rate if self.clock_stands_at is None else self.clock_stands_at
+
+    async def decision(self) -> None:
+        """Wait for the next outcome of an election, which its member can't have acted on yet."""
+        election, decided = self.member.election, trio.Event()
+        send = election.decided
+
+        def tell(decision: Decided) -> None:
+            send(decision)
+            decided.set()
+
+        election.decided = tell
+        await decided.wait()
 
     def kill(self) -> None:
         self.scope.cancel()
@@ -112,6 +132,8 @@ class VirtualEnsemble:
     """What each member has on its disk; it outlives the member."""
     clock_rates: Mapping[int, float] = attrs.field(factory=dict)
     guarded: Callable[[int, Term], Awaitable[None]] | None = None
+    init_limit: int = 10
+    sync_limit: int = 5
     _former: dict[int, VirtualMember] = attrs.field(factory=dict, init=False)
 
     async def start(self, *sids: int, zxid: int = 0, epoch: int = 0) -> None:
@@ -122,13 +144,27 @@ class VirtualEnsemble:
             storage = self.storages.setdefault(sid, fresh)
             rate = self.clock_rates.get(sid, 1.0)
             member = VirtualMember(
-                sid, ensemble_of(self.roles), self.net, self.options, storage, rate, self.guarded
+                sid,
+                ensemble_of(self.roles),
+                self.net,
+                self.options,
+                storage,
+                rate,
+                self.guarded,
+                self.init_limit,
+                self.sync_limit,
             )
             self.running[sid] = self._former[sid] = member
             await self.nursery.start(member.run)
 
     def kill(self, sid: int) -> None:
         self.running.pop(sid).kill()
+
+    async def stop(self, sid: int) -> None:
+        """Stop one in good order, and wait until that is done."""
+        member = self.running.pop(sid)
+        member.stop.set()
+        await member.ended.wait()
 
     def roles_now(self) -> dict[int, tuple[str, int | None]]:
         return {sid: member.role() for sid, member in self.running.items()}

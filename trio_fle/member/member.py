@@ -203,17 +203,14 @@ class Member:
 
     async def _elect(self) -> Decided | None:
         """Wait for the outcome of the election; None where this member stops."""
-        while True:
+        while not self._stopping:
             with trio.CancelScope() as self._electing:
-                if self._stopping:
-                    return None
                 await trio.sleep(self._pauses.next())
-                with trio.move_on_after(self._abstention_s()) as abstention:
+                with trio.move_on_after(self._abstention_s()):
                     decided = await self.explainer.explain(self._decisions.receive)
                     return None if self._stopping else decided
-            if not abstention.cancelled_caught:
-                return None
-            self._look(again=True)  # nobody else was elected: stand for election
+                self._look(again=True)  # nobody else was elected: stand for election
+        return None
 
     def _abstention_s(self) -> float:
         left_s = self._abstains_until - trio.current_time()

@@ -1,0 +1,92 @@
+"""Processes that hang and machines that sleep: all tasks of one member stand still while the others go on.
+
+What arrives for it meanwhile waits in its sockets, as the kernel keeps it, and dials to it succeed.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio._core import _run
+
+Held = list[tuple[trio.lowlevel.Task, tuple[Any, ...]]]
+
+
+def tasks_under(root: trio.lowlevel.Task) -> Iterator[trio.lowlevel.Task]:
+    yield root
+    for nursery in root.child_nurseries:
+        for task in nursery.child_tasks:
+            yield from tasks_under(task)
+
+
+def deadlines_under(root: trio.lowlevel.Task) -> dict[trio.CancelScope, float]:
+    """All deadlines that end something in this task or below it."""
+    assert root.parent_nursery is not None
+    found: dict[trio.CancelScope, float] = {}
+    for task in tasks_under(root):
+        status: Any = task._cancel_status
+        while status is not None and status is not root.parent_nursery._cancel_status:
+            if status._scope.deadline < float("inf"):
+                found[status._scope] = status._scope.deadline
+            status = status.parent
+    return found
+
+
+@attrs.define(eq=False)
+class Standstill:
+    """Holds tasks back from running."""
+
+    _reschedule: Any = attrs.field(factory=lambda: _run.Runner.reschedule)
+    _held: dict[trio.lowlevel.Task, Held] = attrs.field(factory=dict, init=False)
+    _timers: dict[trio.lowlevel.Task, tuple[float, dict[trio.CancelScope, float]]] = attrs.field(
+        factory=dict, init=False
+    )
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        def reschedule(runner: Any, task: trio.lowlevel.Task, *next_send: Any) -> None:
+            root = self._root_of(task)
+            if root is None:
+                self._reschedule(runner, task, *next_send)
+            else:
+                task._abort_func = None
+                self._held[root].append((task, next_send))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_run.Runner, "reschedule", reschedule)
+            yield
+
+    def _root_of(self, task: trio.lowlevel.Task) -> trio.lowlevel.Task | None:
+        above: trio.lowlevel.Task | None = task if self._held else None
+        while above is not None and above not in self._held:
+            above = above.parent_nursery.parent_task if above.parent_nursery is not None else None
+        return above
+
+    def holds(self, root: trio.lowlevel.Task | None) -> bool:
+        return root in self._held
+
+    def hang(self, root: trio.lowlevel.Task) -> None:
+        """Stop the process (SIGSTOP): time-outs expire meanwhile, and are noticed once it goes on."""
+        self._held.setdefault(root, [])
+
+    def sleep(self, root: trio.lowlevel.Task) -> None:
+        """Suspend the machine: Trio's clock stops for it, and the lease clock goes on."""
+        deadlines = deadlines_under(root)
+        self._timers[root] = (trio.current_time(), deadlines)
+        for scope in deadlines:
+            scope.deadline = float("inf")
+        self.hang(root)
+
+    def go_on(self, root: trio.lowlevel.Task) -> None:
+        began, deadlines = self._timers.pop(root, (0.0, {}))
+        for scope, deadline in deadlines.items():
+            scope.deadline = deadline + trio.current_time() - began
+        for task, next_send in self._held.pop(root):
+            self._reschedule(task._runner, task, *next_send)
+
+    def all_go_on(self) -> None:
+        for root in list(self._held):
+            self.go_on(root)
