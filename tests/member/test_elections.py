@@ -171,7 +171,7 @@ async def test_a_quick_election_says_nothing_of_being_stalled(autojump_clock: Mo
         await trio.sleep(100)
         for member in ensemble.running.values():
             assert member.named("election.stalled") == []
-            assert member.named("election.decided")[0]["settled"] in ("wait", "joined")
+            assert member.named("election.decided")[0]["settled"] == "unanimous"
             assert member.named("member.started")[0]["servers"][0].startswith("server.1=192.0.2.1:2888:3888")
         nursery.cancel_scope.cancel()
 

@@ -389,7 +389,7 @@ async def test_followers_that_answer_no_ping_cost_the_lease(autojump_clock: Mock
         (lost,) = play.member.named("leading.lost")
         assert lost["reason"] == "no quorum answered for 1.5 s"
         assert lost["overdue_ms"] == 0
-        assert play.member.role() == ("LOOKING", None)
+        assert play.why_it_looked_again() == ["no quorum answered for 1.5 s"]
 
 
 @pytest.mark.parametrize(

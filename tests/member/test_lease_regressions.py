@@ -146,7 +146,7 @@ async def test_a_resigned_leader_that_is_cancelled_while_it_cleans_up_is_waited_
 async def test_a_leader_that_lost_its_quorum_and_is_cancelled_while_it_cleans_up_is_waited_for(
     cleaned_s: float, autojump_clock: MockClock
 ) -> None:
-    witness = Witness(cleanup_s=lambda: cleaned_s + 1.3 if ensemble.running.get(3) else 0, survives=True)
+    witness = Witness(cleanup_s=lambda: cleaned_s + 1.6 if ensemble.running.get(3) else 0, survives=True)
     async with watched(THREE, witness=witness) as (ensemble, net, _):
         await ensemble.start()
         await trio.sleep(2)
@@ -321,7 +321,14 @@ async def test_a_lease_that_ends_within_a_rounding_error_does_not_keep_the_leade
 ) -> None:
     for step in range(40):
         rate = 0.96 + step * 0.002
-        async with watched(THREE, {3: rate}, init_limit=2, sync_limit=sync_limit) as (ensemble, net, _):
+        async with watched(
+            # a clean-up in less than the third of such a lease that is left for it
+            THREE,
+            {3: rate},
+            init_limit=2,
+            sync_limit=sync_limit,
+            witness=Witness(cleanup_s=lambda: 0.1),
+        ) as (ensemble, net, _):
             await ensemble.start()
             await trio.sleep(1 + step * 0.0137)
             isolate(net, 3, THREE)

@@ -3,9 +3,11 @@
 import itertools
 
 import attrs
+import pytest
 import trio
 from memory_net import MemoryNet
 from nodes import Node, address_of, call, start_all
+from trio.abc import Listener, Stream
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.ensemble import HostPort
@@ -140,6 +142,17 @@ async def test_a_peer_that_hangs_up_at_once_is_not_dialled_in_a_tight_loop(autoj
         nursery.cancel_scope.cancel()
 
 
+async def knocks(listener: Listener[Stream]) -> int:
+    """Count those that came and said who they are; who says nothing only asks whether anybody listens."""
+    count = 0
+    with trio.move_on_after(0.001):
+        while True:
+            stream = await listener.accept()
+            with trio.move_on_after(0.0001):
+                count += bool(await stream.receive_some())
+    return count
+
+
 async def test_a_lower_id_leaves_the_higher_one_time_to_dial_again(autojump_clock: MockClock) -> None:
     """A knock that crosses the renewed connection makes a Java server drop it."""
     net = MemoryNet()
@@ -148,20 +161,46 @@ async def test_a_lower_id_leaves_the_higher_one_time_to_dial_again(autojump_cloc
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [one])
         await wait_all_tasks_blocked()
-        assert len(net.dialled) == 1, "it knocks once when it starts"
+        assert await knocks(listener) == 1, "it knocks once when it starts"
         caller = await call(one, 2)
         await trio.sleep(10)
-        assert len(net.dialled) == 1
+        assert await knocks(listener) == 0
         await caller.stream.aclose()
         await trio.sleep(0.2)
-        assert len(net.dialled) == 1
+        assert await knocks(listener) == 0
         again = await call(one, 2)
         await trio.sleep(10)
-        assert len(net.dialled) == 1
+        assert await knocks(listener) == 0
         await again.stream.aclose()
         await trio.sleep(0.3)
-        assert len(net.dialled) == 2, "nobody came: it knocks"
+        assert await knocks(listener) == 1, "nobody came: it knocks"
         await listener.aclose()
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("other", [1, 3], ids=["a lower id", "a higher id"])
+async def test_who_was_connected_and_refuses_is_known_to_be_gone_at_once(
+    other: int, autojump_clock: MockClock
+) -> None:
+    net = MemoryNet()
+    mine, theirs = Node(net, 2, (2, other)), Node(net, other, (2, other))
+    said: list[tuple[int, bool]] = []
+    mine.manager.present = lambda sid, there: said.append((sid, there))
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [mine])
+        await trio.sleep(3)
+        assert said == [], "who never came is not known to be gone"
+        async with trio.open_nursery() as theirs_nursery:
+            await start_all(theirs_nursery, [theirs])
+            await trio.sleep(3)
+            assert said == [(other, True)]
+            ended = trio.current_time()
+            theirs_nursery.cancel_scope.cancel()
+        with trio.fail_after(1):
+            while len(said) < 2:  # noqa: ASYNC110
+                await trio.sleep(0.001)
+        assert said == [(other, True), (other, False)]
+        assert trio.current_time() - ended < 0.02
         nursery.cancel_scope.cancel()
 
 

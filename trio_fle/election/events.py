@@ -16,13 +16,14 @@ class Look:
     """Begin an election: this member has no leader. Its own history gives the first vote.
 
     ``candidate`` says whether it may be elected from now on; None: no change. ``again`` begins the running
-    election anew, and nothing where none runs.
+    election anew, and nothing where none runs. ``lost`` is a leader that was given up for its silence.
     """
 
     zxid: int
     epoch: int
     candidate: bool | None = None
     again: bool = False
+    lost: int | None = None
 
 
 @attrs.frozen
@@ -53,7 +54,21 @@ class Established:
     epoch: int
 
 
-Event = Look | Heard | Silence | ConfigSeen | Established
+@attrs.frozen
+class Gone:
+    """A voter has no connection to us, and nobody listens where it did."""
+
+    sid: int
+
+
+@attrs.frozen
+class Back:
+    """A voter has connected."""
+
+    sid: int
+
+
+Event = Look | Heard | Silence | ConfigSeen | Established | Gone | Back
 
 # Effects out
 
@@ -96,6 +111,12 @@ class Settled(enum.Enum):
 
     WAIT = "wait"
     """The finalize wait passed without a better vote."""
+
+    UNANIMOUS = "unanimous"
+    """All voters voted for it: there was nothing to wait for."""
+
+    UNREACHABLE = "unreachable"
+    """All voters did but those that are known to be gone."""
 
     JOINED = "joined"
     """A quorum of settled servers, the leader among them, told of their leader."""

@@ -7,11 +7,13 @@ import attrs
 
 from trio_fle.election.electorate import Electorate
 from trio_fle.election.events import (
+    Back,
     ConfigSeen,
     Decided,
     Effect,
     Established,
     Event,
+    Gone,
     Greet,
     Heard,
     Look,
@@ -26,6 +28,10 @@ from trio_fle.election.round import Election
 from trio_fle.ensemble import Ensemble
 from trio_fle.vote import MAX_LONG, MIN_LONG, LearnerType, PeerState, Vote
 from trio_fle.wire import Notification
+
+EARLY_VOTES_S: Final = 5.0
+"""How long the vote of one that lost the leader before us is kept, to be counted once we look for one too: it
+does not repeat it before its next resend."""
 
 MAX_ASKERS: Final = 256
 """How many non-voters that asked are told the end of each election; those before them must ask again."""
@@ -49,6 +55,10 @@ class FastLeaderElection:
     election: Election | None = attrs.field(default=None, init=False)
     configs: dict[int, Ensemble] = attrs.field(factory=dict, init=False)
     """Configurations of voters that differ from ours, as last heard."""
+    gone: set[int] = attrs.field(factory=set, init=False)
+    """Voters that are known to be gone."""
+    _early: dict[int, tuple[float, Notification]] = attrs.field(factory=dict, init=False)
+    """Voters that look for a leader while this member has one: when, and what they said last."""
     _began: float = attrs.field(default=0.0, init=False)
     _sent: int = attrs.field(default=0, init=False)
     _received: int = attrs.field(default=0, init=False)
@@ -65,10 +75,10 @@ class FastLeaderElection:
                 return self._hear(now, event)
             case Silence():
                 return [] if self.election is None else self._carry_on(now, self.election.silence(now))
-            case Look(zxid, epoch, candidate, again):
-                if candidate is not None:
-                    self.electorate = attrs.evolve(self.electorate, candidate=candidate)
-                return [] if again and self.election is None else self._look(now, zxid, epoch)
+            case Look():
+                return self._look(now, event)
+            case Gone(sid) | Back(sid):
+                return self._note_presence(now, sid, isinstance(event, Gone))
             case ConfigSeen(ensemble):
                 self.electorate = attrs.evolve(self.electorate, seen=ensemble)
             case Established(epoch):
@@ -76,7 +86,29 @@ class FastLeaderElection:
                     self.current_vote = attrs.evolve(self.current_vote, epoch=epoch)
         return []
 
-    def _look(self, now: float, zxid: int, epoch: int) -> list[Effect]:
+    def _look(self, now: float, look: Look) -> list[Effect]:
+        if look.candidate is not None:
+            self.electorate = attrs.evolve(self.electorate, candidate=look.candidate)
+        if look.again and self.election is None:
+            return []
+        if look.lost is not None:
+            self.gone.add(look.lost)
+        effects = self._start(now, look.zxid, look.epoch)
+        early, self._early = self._early, {}
+        for sender, (at, heard) in early.items():
+            if self.election is not None and now - at <= EARLY_VOTES_S:
+                effects += self._hear(now, Heard(sender, heard))
+        return effects
+
+    def _note_presence(self, now: float, sid: int, gone: bool) -> list[Effect]:
+        if not gone:
+            self.gone.discard(sid)
+            return []
+        self.gone.add(sid)
+        self._early.pop(sid, None)
+        return [] if self.election is None else self._carry_on(now, self.election.reconsider(now))
+
+    def _start(self, now: float, zxid: int, epoch: int) -> list[Effect]:
         initial = self.electorate.initial_vote(zxid, epoch)
         if self.current_vote is None:
             own_id = self.electorate.me if self.electorate.candidate else initial.leader
@@ -88,7 +120,7 @@ class FastLeaderElection:
 
     def _begin(self, now: float, initial: Vote) -> list[Effect]:
         self._answered.clear()
-        self.election = Election(self.electorate, self.options, initial, self.round)
+        self.election = Election(self.electorate, self.options, initial, self.round, self.gone)
         return self._carry_on(now, self.election.start(now))
 
     def _hear(self, now: float, event: Heard) -> list[Effect]:
@@ -100,6 +132,8 @@ class FastLeaderElection:
             return effects + self._answer_non_voter(sender)
         if heard.state is None:
             return effects
+        self.gone.discard(sender)
+        self._early.pop(sender, None)
         if self.election is not None:
             self._received += 1
             if heard.state is PeerState.LOOKING and heard.round < self.round and self._is_news(sender, heard):
@@ -108,6 +142,8 @@ class FastLeaderElection:
         elif heard.state is PeerState.LOOKING and self.current_vote is not None:
             convinced = self.electorate.better(heard.vote, self.current_vote)
             effects.append(VoterLooking(sender, heard.round, convinced))
+            if self.options.early_finalize:
+                self._early[sender] = now, heard
             if self._is_news(sender, heard):
                 effects.append(self._send(sender, self.current_vote, self.voted_in))
         return effects

@@ -5,12 +5,14 @@ the own vote counts when it comes back, and then like any other, since that is w
 finalize wait of a real server anew.
 """
 
+from collections.abc import Set
 from typing import Final
 
 import attrs
 
 from trio_fle.election.electorate import Electorate
 from trio_fle.election.events import Agreed, Effect, Ignored, Proposed, Send, Settled, WakeAt
+from trio_fle.election.finalize import settled_early
 from trio_fle.election.options import ElectionOptions
 from trio_fle.vote import UNTRUSTED_ZXID, CastVote, LearnerType, PeerState, Vote
 from trio_fle.wire import Notification
@@ -40,6 +42,8 @@ class Election:
     options: ElectionOptions
     initial: Vote
     round: int
+    gone: Set[int] = frozenset()
+    """Voters that are known to be gone; whoever keeps this set calls ``reconsider`` when it grows."""
     proposal: Vote = attrs.field(init=False)
     outcome: Outcome | None = attrs.field(default=None, init=False)
     failed: bool = attrs.field(default=False, init=False)
@@ -76,14 +80,28 @@ class Election:
         """Take in a notification of a voter (of a state that is one)."""
         return self._finish(now, self._take(now, sender, heard))
 
+    def reconsider(self, now: float) -> list[Effect]:
+        """Decide what is agreed, if nothing better can come any more."""
+        return self._finish(now, [])
+
     def _finish(self, now: float, effects: list[Effect]) -> list[Effect]:
         """Take in what was sent to oneself, then say when to wake."""
         while self._loopback and not self._over:
             self._loopback = False
             effects += self._take(now, self.electorate.me, self._own_notification())
         if not self._over:
+            self._settle_early()
+        if not self._over:
             effects.append(WakeAt(self._wake_at))
         return effects
+
+    def _settle_early(self) -> None:
+        if self._agreed_since is None or not self.options.early_finalize:
+            return
+        cast = CastVote(self.proposal, self.round)
+        settled = settled_early(self.electorate, self.votes, cast, self.gone)
+        if settled is not None:
+            self.outcome = Outcome(self.proposal, self.round, settled)
 
     @property
     def _over(self) -> bool:
@@ -102,6 +120,8 @@ class Election:
                     self._wake_at = now + self.options.finalize_wait_s
                 elif heard.state in (PeerState.FOLLOWING, PeerState.LEADING):
                     self._take_claim(sender, heard)  # an established leader is worth more than an agreement
+                elif heard.state is PeerState.LOOKING and heard.round == self.round:
+                    self.votes[sender] = CastVote(heard.vote, heard.round)  # it may be the last one missing
                 return []
             self._agreed_since = None
         self._wake_at = now + self._resend_s

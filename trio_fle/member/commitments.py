@@ -25,6 +25,8 @@ class Commitments:
     clock: Callable[[], float]
     stored: StoredVote
     promise: Promise | None = attrs.field(default=None, init=False)
+    heard_epoch: int = attrs.field(default=-1, init=False)
+    """The highest epoch that a voter is known to have accepted: the next one proposed is higher."""
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:

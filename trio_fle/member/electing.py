@@ -10,9 +10,11 @@ import trio
 
 from trio_fle.election.events import (
     Agreed,
+    Back,
     Decided,
     Effect,
     Event,
+    Gone,
     Greet,
     Heard,
     Ignored,
@@ -76,6 +78,11 @@ class ElectionTask:
         config = self._texts.parse(sender, notification.config)
         # without the raw text: half a megabyte of it may come with every notification
         self.put(sender, Heard(sender, attrs.evolve(notification, config=None), config))
+
+    def note_presence(self, sid: int, there: bool) -> None:
+        """Queue that a voter has connected, or is known to be gone."""
+        if sid in self.fle.electorate.voters:
+            self.put(sid, Back(sid) if there else Gone(sid))
 
     def put(self, sender: int, event: Event) -> None:
         """Queue an event; of one sender too many, the oldest goes."""

@@ -15,7 +15,7 @@ import trio
 from trio_fle.config import MemberConfig
 from trio_fle.errors import ConnectionLostError, FleError, MalformedMessageError, PeerError
 from trio_fle.member.commitments import Commitments
-from trio_fle.member.learner_link import LearnerLink, LinkLostError
+from trio_fle.member.learner_link import LearnerLink, LinkLostError, SilentLinkError
 from trio_fle.member.status import Phase
 from trio_fle.member.together import first_of
 from trio_fle.peers import Transport
@@ -30,7 +30,7 @@ from trio_fle.wire.packet import (
 )
 from trio_fle.wire.snapshot import read_snapshot
 
-CONNECT_PAUSES_S: Final = (0.01, 0.02, 0.05, 0.1, 0.1, 0.1, 0.1)
+CONNECT_PAUSES_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.1, 0.1, 0.1)
 """Between tries to reach a leader that does not listen yet: it may need a moment longer to know that it is
 elected (ZooKeeper: four times 100 ms)."""
 
@@ -73,6 +73,8 @@ class Learner:
     synced: bool = attrs.field(default=False, init=False)
     left_by_leader: bool = attrs.field(default=False, init=False)
     """Whether the link ended at the leader's end."""
+    given_up: bool = attrs.field(default=False, init=False)
+    """Whether the leader was silent for so long that it was given up."""
     _lease_s: float | None = attrs.field(default=None, init=False)
     _connecting: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _conversing: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
@@ -100,6 +102,9 @@ class Learner:
         except LinkLostError as error:
             self.left_by_leader = True
             return f"the leader left: {error}"
+        except SilentLinkError as error:
+            self.given_up = True
+            return f"the leader is lost: {error}"
         except PeerError as error:
             return f"the leader is lost: {error}"
 

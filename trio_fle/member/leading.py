@@ -17,8 +17,9 @@ from trio_fle.config import MemberConfig
 from trio_fle.election.electorate import Electorate
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import PeerError
+from trio_fle.member.callers import Callers
 from trio_fle.member.commitments import Commitments
-from trio_fle.member.learner_handler import LearnerHandler, receive_learner
+from trio_fle.member.learner_handler import LearnerHandler
 from trio_fle.member.learner_link import LearnerLink
 from trio_fle.member.looking import LookingVoters
 from trio_fle.member.status import Phase
@@ -30,8 +31,8 @@ from trio_fle.vote import make_zxid
 from trio_fle.zab import Discovery, Lease
 
 MAX_LEARNERS: Final = 512
-MAX_SILENT: Final = 128
-"""Callers at the same time that have not said who they are."""
+MAX_EPOCH: Final = 2**31 - 1
+"""It is 32 bits on disk and on the wire; a learner that claims to have accepted it leaves no next one."""
 
 DOUBT_AT: Final = 2 / 3
 """Part of the lease after which a leader that no quorum has answered gives up: what runs under it has the
@@ -67,7 +68,7 @@ class Leading:
     handlers: set[LearnerHandler] = attrs.field(factory=set, init=False)
     _granted: float = attrs.field(default=-math.inf, init=False)
     """The latest end of a lease that any answers allowed: past it, no follower keeps its promise to us."""
-    _silent: dict[LearnerLink, trio.CancelScope] = attrs.field(factory=dict, init=False)
+    _callers: Callers = attrs.field(init=False)
     _accepted: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set once the new epoch is accepted durably; then LEADERINFO may leave."""
     _begun: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -79,6 +80,7 @@ class Leading:
 
     def __attrs_post_init__(self) -> None:
         stored = self.commitments.stored
+        self._callers = Callers(self.config.sync_s)
         self.discovery = Discovery(self.electorate, stored.zxid, stored.epoch)
         self.lease = Lease(
             self.electorate.me, self.electorate.is_quorum, self.config.sync_s, self.config.lease_margin
@@ -103,8 +105,11 @@ class Leading:
     async def wait_proposed(self, handler: LearnerHandler, accepted_epoch: int) -> int:
         """Pass the first gate; return the new epoch, accepted durably by the leader."""
         if self._is_past(accepted_epoch) and self.credible(handler):
+            self.commitments.heard_epoch = max(self.commitments.heard_epoch, accepted_epoch)
             self.give_up(f"server {handler.sid} has accepted epoch {accepted_epoch}: it can't follow a lower")
-        self.discovery.propose(handler.sid, accepted_epoch)
+        # whom no configuration names raises no epoch
+        known = handler.sid in self.config.ensemble.servers
+        self.discovery.propose(handler.sid, accepted_epoch if known else -1)
         self._tell()
         await self._wait(self._accepted)
         return self.discovery.new_epoch
@@ -135,6 +140,8 @@ class Leading:
             self._granted = max(self._granted, self.lease.end())
             if self.leadership is not None:
                 self.leadership.renew(self.lease.end())
+            else:
+                self._tell()
 
     async def _wait(self, event: trio.Event) -> None:
         """Wait for the leader, which waits for its quorum itself: as long as a learner may take."""
@@ -175,6 +182,7 @@ class Leading:
         try:
             reason = await first_of(
                 self._establish,
+                self._ping,
                 self._until_given_up,
                 lambda: self.looking.until_doubted(self.electorate, self._present, self.config.tick_s),
             )
@@ -198,7 +206,7 @@ class Leading:
             await self.commitments.wait_free(me)
         if self.commitments.binds(me):
             return "the lease of the leader before has not run out"
-        discovery.propose(me, stored.accepted_epoch)
+        discovery.propose(me, max(stored.accepted_epoch, self.commitments.heard_epoch))
         if not await self._until(lambda: discovery.proposed.open):
             return f"no quorum told its epoch in {self.config.init_s:g} s"
         await self.commitments.accept(discovery.new_epoch)
@@ -210,7 +218,7 @@ class Leading:
         self._begun.set()
         self.tell_phase(Phase.SYNCHRONIZATION)
         discovery.synchronize(me, make_zxid(discovery.new_epoch, 0))
-        if not await self._until(lambda: discovery.synchronized.open and self.lease.end() > self.clock()):
+        if not await self._until(lambda: discovery.synchronized.open and self._doubt_in_s() > 0):
             return f"no quorum was synchronized in {self.config.init_s:g} s"
         self._begin_leadership(trio.current_time() - began)
         return "established"
@@ -272,11 +280,14 @@ class Leading:
                 return self._why
             if not self._is_followed():
                 return f"too few followers: only {sorted(self._synced())} are linked"
-            left_s = self.lease.end() - (1 - DOUBT_AT) * usable_s - self.clock()
+            left_s = self._doubt_in_s()
             if left_s <= 0:
                 return f"no quorum answered for {usable_s * DOUBT_AT:.3g} s"
             with trio.move_on_after(min(max(left_s, 0.001), self.config.tick_s / 2)):
                 await changed.wait()
+
+    def _doubt_in_s(self) -> float:
+        return self.lease.end() - (1 - DOUBT_AT) * self.lease.usable_s - self.clock()
 
     async def _until_given_up(self) -> str:
         await self._give_up.wait()
@@ -303,23 +314,11 @@ class Leading:
         link = LearnerLink(stream, address, self.config.init_s)
         async with stream:
             try:
-                handler = await self._receive_learner(link)
+                handler = await self._callers.receive_learner(link)
                 self._check(handler)
                 await self._lead_learner(handler)
             except* PeerError as group:
                 self.reject(address, said(group))
-
-    async def _receive_learner(self, link: LearnerLink) -> LearnerHandler:
-        """Read who calls; of too many that don't say so, the one that has been longest goes."""
-        if len(self._silent) >= MAX_SILENT:
-            next(iter(self._silent.values())).cancel()
-        with trio.CancelScope() as scope:
-            self._silent[link] = scope
-            try:
-                return await receive_learner(link, self.config.sync_s)
-            finally:
-                del self._silent[link]
-        raise PeerError("it said nothing, and others waited")
 
     def _check(self, handler: LearnerHandler) -> None:
         info = handler.info
@@ -328,6 +327,8 @@ class Leading:
             self.give_up(f"server {handler.sid} can't follow a leader without data")
         if not info.marked:
             raise PeerError(f"server {handler.sid} is no trio-fle member, and can't follow one")
+        if not -1 <= handler.accepted_epoch < MAX_EPOCH:
+            raise PeerError(f"it claims to have accepted epoch {handler.accepted_epoch}")
         if info.sid == self.electorate.me:
             raise PeerError("it claims our own server id")
         if (info.config_version or 0) > self.config.ensemble.version:

@@ -54,12 +54,15 @@ class Member:
     _learner: Learner | None = attrs.field(default=None, init=False)
     _leading: Leading | None = attrs.field(default=None, init=False)
     _electing: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _lost: int | None = attrs.field(default=None, init=False)
+    """The leader that was given up for its silence, until we have looked for another."""
     _zxid: int = attrs.field(init=False)
     _stopping: bool = attrs.field(default=False, init=False)
     _stopped: trio.Event = attrs.field(factory=trio.Event, init=False)
     _pauses: Backoff = attrs.field(factory=lambda: Backoff(PAUSE_FIRST_S, PAUSE_MAX_S), init=False)
     """Before the outcome of an election is acted on, where those before came to nothing."""
     _may_lead: bool = attrs.field(init=False)
+    _abstains: bool = attrs.field(default=False, init=False)
     _abstains_until: float = attrs.field(default=-math.inf, init=False)
     _send: trio.MemorySendChannel[Decided] = attrs.field(init=False)
     _decisions: trio.MemoryReceiveChannel[Decided] = attrs.field(init=False)
@@ -198,8 +201,9 @@ class Member:
 
     def _look(self, *, again: bool = False) -> None:
         candidate = self._may_lead and trio.current_time() >= self._abstains_until
-        stored = self.commitments.stored
-        self.election.put(self.config.myid, Look(stored.zxid, stored.epoch, candidate, again))
+        self._abstains = self._may_lead and not candidate
+        stored, lost, self._lost = self.commitments.stored, self._lost, None
+        self.election.put(self.config.myid, Look(stored.zxid, stored.epoch, candidate, again, lost))
 
     async def _elect(self) -> Decided | None:
         """Wait for the outcome of the election; None where this member stops."""
@@ -214,7 +218,7 @@ class Member:
 
     def _abstention_s(self) -> float:
         left_s = self._abstains_until - trio.current_time()
-        return left_s if self._may_lead and left_s > 0 else math.inf
+        return max(0.0, left_s) if self._abstains and self._may_lead else math.inf
 
     async def _play(self, decided: Decided) -> str:
         """Play the role that the election gave this member; return why it ended."""
@@ -308,6 +312,8 @@ class Member:
                 self._zxid = learner.zxid
             if learner.left_by_leader:
                 self.gone.find_out()
+            if learner.given_up:
+                self._lost = learner.leader
 
     async def _watch(self, leader: int) -> str:
         self._set_phase(Phase.BROADCAST)

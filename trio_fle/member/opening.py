@@ -114,7 +114,9 @@ async def build_member(
     election = ElectionTask(FastLeaderElection(electorate, options), log)
     protocol = Protocol.V2 if config.transport.multi_address else Protocol.V1
     identity = Identity(config.myid, tuple(address.election for address in config.me.addresses), protocol)
-    manager = ConnectionManager(identity, config.transport, transport, election.deliver, log)
+    manager = ConnectionManager(
+        identity, config.transport, transport, election.deliver, log, election.note_presence
+    )
     if config.learner_type is LearnerType.OBSERVER:
         manager.redial_max_s = OBSERVER_RESEND_MAX_S  # no voter dials an observer unasked
     election.manager = manager

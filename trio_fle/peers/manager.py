@@ -15,10 +15,10 @@ from trio.abc import Stream
 
 from trio_fle.config import TransportOptions
 from trio_fle.ensemble import HostPort, is_loopback, is_numeric, is_wildcard
-from trio_fle.errors import ConnectionLostError, MalformedMessageError, PeerError
+from trio_fle.errors import ConnectionLostError, MalformedMessageError, PeerError, RefusedError
 from trio_fle.peers.connection import Connection, Deliver, Direction, Promote, run_connection
 from trio_fle.peers.listening import Listening
-from trio_fle.peers.peer import REDIAL_FIRST_S, REDIAL_MAX_S, Peer
+from trio_fle.peers.peer import PROBES_S, REDIAL_FIRST_S, REDIAL_MAX_S, Peer
 from trio_fle.peers.quiet import OncePerInterval, TokenBucket
 from trio_fle.peers.transport import Transport
 from trio_fle.vote import MAX_LONG
@@ -52,7 +52,8 @@ class ConnectionManager:
     """Keeps one connection to each voter, accepts those of others, and reports every notification.
 
     ``run`` does the work; ``set_peers`` names the servers to stay connected with. ``deliver`` is called
-    with every notification; ``wait_changed`` tells of each connection that came or went.
+    with every notification; ``wait_changed`` tells of each connection that came or went, and ``present`` is
+    called with a voter and whether it is there: it has connected, or it was, and refuses a dial now.
     """
 
     me: Identity
@@ -60,6 +61,7 @@ class ConnectionManager:
     transport: Transport
     deliver: Deliver
     log: structlog.typing.FilteringBoundLogger
+    present: Callable[[int, bool], None] = lambda sid, there: None
     redial_max_s: float = REDIAL_MAX_S
     """Longest wait between two dials of a peer that does not answer."""
     malformed: int = attrs.field(default=0, init=False)
@@ -150,11 +152,32 @@ class ConnectionManager:
                 if (connection := peer.connection) is not None:
                     await connection.ended.wait()
                     if peer.sid > self.me.sid:
-                        await peer.wait_nudged(KNOCK_PATIENCE_S)
+                        await self._leave_it_to(peer)
                     continue
-                await peer.wait_nudged(peer.backoff.next())
+                await peer.wait_nudged(peer.redial_in_s())
                 if peer.connection is None:
                     await self._dial(peer)
+
+    async def _leave_it_to(self, peer: Peer) -> None:
+        """Give a higher id time to renew a lost connection; meanwhile find out whether it is gone."""
+        with trio.move_on_after(KNOCK_PATIENCE_S):
+            for pause_s in PROBES_S:
+                await trio.sleep(pause_s)
+                if peer.connection is not None:
+                    return
+                try:
+                    stream = await self.transport.dial(self._configured[peer.sid])
+                except RefusedError:
+                    self._tell_gone(peer)
+                    break
+                except ConnectionLostError:
+                    break
+                await trio.aclose_forcefully(stream)
+            await peer.wait_nudged(KNOCK_PATIENCE_S)
+
+    def _tell_gone(self, peer: Peer) -> None:
+        if peer.met and peer.connection is None and peer.sid in self._keepers:
+            self.present(peer.sid, False)
 
     async def _dial(self, peer: Peer) -> None:
         """Dial once: a lower id is served until that connection ends, at a higher one we only knock."""
@@ -164,6 +187,8 @@ class ConnectionManager:
         try:
             stream, address = await self._open(peer)
         except PeerError as error:
+            if isinstance(error, RefusedError):
+                self._tell_gone(peer)
             if peer.sid not in self._configured:
                 self.reject(
                     peer.asked_by or peer.claimed[0], f"server {peer.sid} asked to be dialled: {error}"
@@ -171,7 +196,8 @@ class ConnectionManager:
             elif not peer.unreachable:
                 self.log.warning("peer.unreachable", peer=peer.sid, reason=str(error))
             peer.unreachable = True
-            await trio.sleep(REDIAL_FIRST_S)  # whoever nudges, there are no more dials than this
+            if not peer.probes:
+                await trio.sleep(REDIAL_FIRST_S)  # whoever nudges, there are no more dials than this
             return
         finally:
             peer.dialling = False
@@ -260,6 +286,7 @@ class ConnectionManager:
 
         async def promote(connection: Connection) -> None:
             await peer.promote(connection)
+            self.present(peer.sid, True)
             self._tell_change()
 
         peer.served += 1

@@ -11,6 +11,9 @@ from trio_fle.peers.mailbox import Outbox
 from trio_fle.peers.quiet import Backoff
 
 REDIAL_FIRST_S: Final = 0.1
+PROBES_S: Final = (0.0, 0.002, 0.01)
+"""Waits before the first dials after a good connection has ended: a process that was killed may take a moment
+to end, and to refuse."""
 REDIAL_MAX_S: Final = 5.0
 STABLE_S: Final = 1.0
 """A connection that lived so long was a good one: when it breaks, the peer is dialled at once."""
@@ -32,6 +35,8 @@ class Peer:
     _challenger: Connection | None = attrs.field(default=None, init=False)
     connections: int = attrs.field(default=0, init=False)
     """How many there have been."""
+    met: bool = attrs.field(default=False, init=False)
+    """Whether it was ever connected."""
     served: int = attrs.field(default=0, init=False)
     """Streams to it that are open: the connection, and those that wait to replace it."""
     dialling: bool = attrs.field(default=False, init=False)
@@ -41,6 +46,8 @@ class Peer:
     backoff: Backoff = attrs.field(init=False)
     unreachable: bool = attrs.field(default=False, init=False)
     """Whether the last dial failed: then the next failure is no news."""
+    probes: list[float] = attrs.field(factory=list, init=False)
+    """Waits before the next few dials, which find out whether it is gone."""
     _nudge: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -60,7 +67,7 @@ class Peer:
         if before is None:
             if self._challenger is connection:
                 self._challenger = None
-            self.connection, connection.promoted_at = connection, trio.current_time()
+            self.connection, connection.promoted_at, self.met = connection, trio.current_time(), True
             connection.promoted.set()
             self.nudge()
 
@@ -79,8 +86,13 @@ class Peer:
         self.connection = None
         if trio.current_time() - connection.promoted_at >= STABLE_S:
             self.backoff.reset()
+            self.probes = list(PROBES_S)
         if self._nudge.is_set():  # told of this connection; whoever waits from now on waits for the next
             self._nudge = trio.Event()
+
+    def redial_in_s(self) -> float:
+        """Return the wait before the next dial."""
+        return self.probes.pop(0) if self.probes else self.backoff.next()
 
     def nudge(self) -> None:
         """End the wait before the next dial: the peer was heard of."""

@@ -1,0 +1,26 @@
+"""When an agreed election need not wait for a better vote: a pure rule (``fle.earlyFinalize``).
+
+The wait that it ends is about time, never about safety: two servers that both believe they won are told apart
+in discovery, where a quorum accepts one new epoch (ARCHITECTURE.md, "The end of an election").
+"""
+
+from collections.abc import Mapping, Set
+
+from trio_fle.election.electorate import Electorate
+from trio_fle.election.events import Settled
+from trio_fle.vote import CastVote
+
+
+def settled_early(
+    electorate: Electorate, votes: Mapping[int, CastVote], on: CastVote, gone: Set[int]
+) -> Settled | None:
+    """Return what settles an agreement on ``on`` at this moment; None where a better vote may be on its way.
+
+    ``votes`` are the last of each voter, ``gone`` those voters that are known to be gone: nobody listens
+    where they did, or they kept silent for so long that they were given up. Every voter counts, whatever its
+    weight, in the current configuration and in the one that is pending.
+    """
+    silent = {sid for sid in electorate.voters if not (sid in votes and votes[sid].agrees_with(on))}
+    if not silent:
+        return Settled.UNANIMOUS
+    return Settled.UNREACHABLE if silent <= gone else None
