@@ -534,22 +534,10 @@ def test_any_bytes_cost_their_own_link_at_most(said: bytes, sizes: list[int], st
 # Disks
 
 
-async def test_the_epoch_is_accepted_on_disk_before_anybody_is_told_of_it(autojump_clock: MockClock) -> None:
+async def test_the_second_gate_opens_once_the_leader_has_accepted_the_epoch_on_disk(
+    autojump_clock: MockClock,
+) -> None:
     storage = HeldStorage(StoredVote(0, 0, 0), holds={"accept_epoch"})
-    async with stage(storage=storage) as play:
-        learner = await play.call(1)
-        await learner.introduce()
-        with trio.move_on_after(INIT_S - 1):
-            await learner.link.receive()
-            pytest.fail("LEADERINFO left before the epoch was accepted")
-        assert storage.calls == ["accept_epoch"]
-        storage.let_go()
-        await learner.expect(PacketType.LEADERINFO)
-        assert storage.stored.accepted_epoch == 1
-
-
-async def test_the_epoch_is_current_on_disk_before_newleader_leaves(autojump_clock: MockClock) -> None:
-    storage = HeldStorage(StoredVote(0, 0, 0), holds={"begin_epoch"})
     async with stage(storage=storage) as play:
         learner = await play.call(1)
         await learner.introduce()
@@ -557,18 +545,40 @@ async def test_the_epoch_is_current_on_disk_before_newleader_leaves(autojump_clo
         await learner.acknowledge_epoch()
         with trio.move_on_after(INIT_S - 1):
             await learner.link.receive()
-            pytest.fail("NEWLEADER left before the epoch was current")
-        assert storage.calls == ["accept_epoch", "begin_epoch"]
+            pytest.fail("the gate opened before the leader had accepted the epoch")
+        assert storage.calls == ["accept_epoch"]
         storage.let_go()
         await learner.expect(PacketType.DIFF)
+        assert storage.stored.accepted_epoch == 1
+
+
+async def test_a_leader_is_established_once_the_epoch_is_current_on_its_own_disk(
+    autojump_clock: MockClock,
+) -> None:
+    storage = HeldStorage(StoredVote(0, 0, 0), holds={"begin_epoch"})
+    async with stage(storage=storage) as play:
+        learner = await play.call(1)
+        await learner.introduce()
+        await learner.expect(PacketType.LEADERINFO)
+        await learner.acknowledge_epoch()
+        await learner.expect(PacketType.DIFF)
         await learner.expect(PacketType.NEWLEADER)
+        await learner.send(PacketType.ACK, make_zxid(1, 0))
+        with trio.move_on_after(1):
+            while (packet := await learner.link.receive()).type == PacketType.PING:
+                await learner.send(PacketType.PING, packet.zxid, packet.data)
+            pytest.fail("UPTODATE left before the epoch was current")
+        assert storage.calls == ["accept_epoch", "begin_epoch"]
+        assert play.member.named("leading.established") == []
+        storage.let_go()
+        await established(play)
         assert storage.stored.epoch == 1
 
 
 FULL = StorageError("acceptedEpoch: No space left on device")
 
 
-async def test_an_epoch_that_can_not_be_accepted_ends_the_member_and_nobody_is_told(
+async def test_an_epoch_that_can_not_be_accepted_ends_the_member_before_the_second_gate(
     autojump_clock: MockClock,
 ) -> None:
     """EpochWriteFailureTest (ZOOKEEPER-2307)."""
@@ -578,6 +588,7 @@ async def test_an_epoch_that_can_not_be_accepted_ends_the_member_and_nobody_is_t
         storage.fails = FULL
         learner = await play.call(1)
         await learner.introduce()
+        await learner.expect(PacketType.LEADERINFO)
         await learner.expect_the_end()
         await play.member.ended.wait()
         await wait_all_tasks_blocked()
@@ -597,6 +608,8 @@ async def test_an_epoch_that_can_not_be_begun_ends_the_member_before_it_leads(
         await learner.expect(PacketType.LEADERINFO)
         storage.fails = FULL
         await learner.acknowledge_epoch()
+        await learner.expect(PacketType.DIFF)
+        await learner.expect(PacketType.NEWLEADER)
         await learner.expect_the_end()
         await play.member.ended.wait()
         await wait_all_tasks_blocked()

@@ -55,6 +55,11 @@ class Established:
 
 
 @attrs.frozen
+class Leave:
+    """The leadership of this member is over: until it looks for a leader it answers nobody."""
+
+
+@attrs.frozen
 class Gone:
     """A voter has no connection to us, and nobody listens where it did."""
 
@@ -68,7 +73,7 @@ class Back:
     sid: int
 
 
-Event = Look | Heard | Silence | ConfigSeen | Established | Gone | Back
+Event = Look | Heard | Silence | ConfigSeen | Established | Leave | Gone | Back
 
 # Effects out
 

@@ -16,6 +16,7 @@ from trio_fle.election.events import (
     Gone,
     Greet,
     Heard,
+    Leave,
     Look,
     NewerConfig,
     Send,
@@ -57,6 +58,8 @@ class FastLeaderElection:
     """Configurations of voters that differ from ours, as last heard."""
     gone: set[int] = attrs.field(factory=set, init=False)
     """Voters that are known to be gone."""
+    leaving: bool = attrs.field(default=False, init=False)
+    """Whether what this member said last is true no more."""
     _early: dict[int, tuple[float, Notification]] = attrs.field(factory=dict, init=False)
     """Voters that look for a leader while this member has one: when, and what they said last."""
     _began: float = attrs.field(default=0.0, init=False)
@@ -77,6 +80,8 @@ class FastLeaderElection:
                 return [] if self.election is None else self._carry_on(now, self.election.silence(now))
             case Look():
                 return self._look(now, event)
+            case Leave():
+                self.leaving = True
             case Gone(sid) | Back(sid):
                 return self._note_presence(now, sid, isinstance(event, Gone))
             case ConfigSeen(ensemble):
@@ -106,14 +111,14 @@ class FastLeaderElection:
             return []
         self.gone.add(sid)
         self._early.pop(sid, None)
-        return [] if self.election is None else self._carry_on(now, self.election.reconsider(now))
+        return [] if self.election is None else self._carry_on(now, self.election.lose(now, sid))
 
     def _start(self, now: float, zxid: int, epoch: int) -> list[Effect]:
         initial = self.electorate.initial_vote(zxid, epoch)
         if self.current_vote is None:
             own_id = self.electorate.me if self.electorate.candidate else initial.leader
             self.current_vote = Vote(own_id, zxid, epoch)
-        self.state = PeerState.LOOKING
+        self.state, self.leaving = PeerState.LOOKING, False
         self.round = round_after(self.round)
         self._began, self._sent, self._received = now, 0, 0
         return self._begin(now, initial)
@@ -144,7 +149,7 @@ class FastLeaderElection:
             effects.append(VoterLooking(sender, heard.round, convinced))
             if self.options.early_finalize:
                 self._early[sender] = now, heard
-            if self._is_news(sender, heard):
+            if not self.leaving and self._is_news(sender, heard):
                 effects.append(self._send(sender, self.current_vote, self.voted_in))
         return effects
 
@@ -172,7 +177,7 @@ class FastLeaderElection:
 
     def _answer_non_voter(self, sender: int) -> list[Effect]:
         """Answer observers and strangers at once, whatever they said, with the last concluded vote."""
-        if self.current_vote is None:
+        if self.current_vote is None or self.leaving:
             return []
         self._askers[sender] = None
         if len(self._askers) > MAX_ASKERS:

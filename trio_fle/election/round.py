@@ -43,7 +43,7 @@ class Election:
     initial: Vote
     round: int
     gone: Set[int] = frozenset()
-    """Voters that are known to be gone; whoever keeps this set calls ``reconsider`` when it grows."""
+    """Voters that are known to be gone; whoever keeps this set calls ``lose`` when it grows."""
     proposal: Vote = attrs.field(init=False)
     outcome: Outcome | None = attrs.field(default=None, init=False)
     failed: bool = attrs.field(default=False, init=False)
@@ -80,8 +80,12 @@ class Election:
         """Take in a notification of a voter (of a state that is one)."""
         return self._finish(now, self._take(now, sender, heard))
 
-    def reconsider(self, now: float) -> list[Effect]:
-        """Decide what is agreed, if nothing better can come any more."""
+    def lose(self, now: float, sid: int) -> list[Effect]:
+        """Take in that a voter is gone: it leads nobody any more, and no better vote will come from it."""
+        if self.options.early_finalize:
+            self.claims.pop(sid, None)
+            if sid in self.votes and self.votes[sid].state is not PeerState.LOOKING:
+                del self.votes[sid]
         return self._finish(now, [])
 
     def _finish(self, now: float, effects: list[Effect]) -> list[Effect]:

@@ -43,10 +43,11 @@ rest of the lease to end."""
 class Leading:
     """One attempt at leading, and what comes of it.
 
-    ``tell_phase`` is told how far it has come, ``began`` gets the leadership once it is established, and
-    ``changed`` is called when that has ended. ``connected`` tells who has an election connection, ``reject``
-    gets callers that came to nothing, ``credible`` says whether a learner is the voter that it claims to be,
-    and ``foreign`` is told of one that is none of ours.
+    ``tell_phase`` is told how far it has come, ``began`` gets the leadership once it is established,
+    ``changed`` is called when that has ended, and ``leave`` before anybody else can know of it.
+    ``connected`` tells who has an election connection, ``reject`` gets callers that came to nothing,
+    ``credible`` says whether a learner is the voter that it claims to be, and ``foreign`` is told of one
+    that is none of ours.
     """
 
     config: MemberConfig
@@ -58,6 +59,7 @@ class Leading:
     tell_phase: Callable[[Phase], None]
     changed: Callable[[], None]
     began: Callable[[Leadership], None]
+    leave: Callable[[], None]
     connected: Callable[[], frozenset[int]]
     reject: Callable[[HostPort, str], None]
     credible: Callable[[LearnerHandler], bool]
@@ -69,10 +71,10 @@ class Leading:
     _granted: float = attrs.field(default=-math.inf, init=False)
     """The latest end of a lease that any answers allowed: past it, no follower keeps its promise to us."""
     _callers: Callers = attrs.field(init=False)
-    _accepted: trio.Event = attrs.field(factory=trio.Event, init=False)
-    """Set once the new epoch is accepted durably; then LEADERINFO may leave."""
+    _proposed: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set once the new epoch is settled."""
     _begun: trio.Event = attrs.field(factory=trio.Event, init=False)
-    """Set once a quorum has acknowledged it, and it is the current one, durably."""
+    """Set once a quorum, this member among it, has accepted it durably."""
     _established: trio.Event = attrs.field(factory=trio.Event, init=False)
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _give_up: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -103,7 +105,7 @@ class Leading:
         return self.commitments.clock()
 
     async def wait_proposed(self, handler: LearnerHandler, accepted_epoch: int) -> int:
-        """Pass the first gate; return the new epoch, accepted durably by the leader."""
+        """Pass the first gate; return the new epoch."""
         if self._is_past(accepted_epoch) and self.credible(handler):
             self.commitments.heard_epoch = max(self.commitments.heard_epoch, accepted_epoch)
             self.give_up(f"server {handler.sid} has accepted epoch {accepted_epoch}: it can't follow a lower")
@@ -111,7 +113,7 @@ class Leading:
         known = handler.sid in self.config.ensemble.servers
         self.discovery.propose(handler.sid, accepted_epoch if known else -1)
         self._tell()
-        await self._wait(self._accepted)
+        await self._wait(self._proposed)
         return self.discovery.new_epoch
 
     def _is_past(self, accepted_epoch: int) -> bool:
@@ -173,6 +175,7 @@ class Leading:
                     reason = await self._lead()
                     listening.cancel_scope.cancel()
             finally:
+                self.leave()
                 # before the links: whoever loses its link and finds nobody listening knows that we ended
                 await close_all(listeners)
             links.cancel_scope.cancel()
@@ -209,14 +212,15 @@ class Leading:
         discovery.propose(me, max(stored.accepted_epoch, self.commitments.heard_epoch))
         if not await self._until(lambda: discovery.proposed.open):
             return f"no quorum told its epoch in {self.config.init_s:g} s"
+        # whoever waits at a gate goes on while our own disk works: we pass the next gate once that is done
+        self._proposed.set()
         await self.commitments.accept(discovery.new_epoch)
-        self._accepted.set()
         discovery.acknowledge(me, stored.zxid, stored.epoch)
         if not await self._until(lambda: discovery.acknowledged.open):
             return f"no quorum acknowledged epoch {discovery.new_epoch} in {self.config.init_s:g} s"
-        await self.commitments.begin(discovery.new_epoch, None)
         self._begun.set()
         self.tell_phase(Phase.SYNCHRONIZATION)
+        await self.commitments.begin(discovery.new_epoch, None)
         discovery.synchronize(me, make_zxid(discovery.new_epoch, 0))
         if not await self._until(lambda: discovery.synchronized.open and self._doubt_in_s() > 0):
             return f"no quorum was synchronized in {self.config.init_s:g} s"

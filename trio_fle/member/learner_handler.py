@@ -37,7 +37,7 @@ class LeaderSide(Protocol):
         """The configuration that NEWLEADER carries."""
 
     async def wait_proposed(self, handler: "LearnerHandler", accepted_epoch: int) -> int:
-        """Pass the first gate; return the new epoch, which the leader has accepted durably."""
+        """Pass the first gate; return the new epoch."""
 
     async def wait_acknowledged(self, handler: "LearnerHandler", zxid: int, epoch: int | None) -> int:
         """Pass the second gate; return the leader's last zxid. Raises ``AheadError``."""

@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from trio_fle.config import MemberConfig
-from trio_fle.election.events import Decided, Established, Look, VoterLooking
+from trio_fle.election.events import Decided, Established, Leave, Look, VoterLooking
 from trio_fle.election.stalled import Because, Stalled, diagnose
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.electing import ElectionTask
@@ -238,6 +238,7 @@ class Member:
             self._set_phase,
             self.changed.give,
             self._begin_leadership,
+            lambda: self.election.put(self.config.myid, Leave()),
             lambda: self.manager.connected,
             self.manager.reject,
             self._is_credible,

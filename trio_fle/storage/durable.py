@@ -7,9 +7,9 @@ from typing import TypeVar
 import attrs
 import trio
 
-from trio_fle.storage.epochs import ACCEPTED, CURRENT, read_epoch, write_epoch
-from trio_fle.storage.files import finish_write, make_directory, sync_directory
-from trio_fle.storage.followed import Followed, write_followed
+from trio_fle.storage.epochs import ACCEPTED, CURRENT, check_epoch, encode_epoch, read_epoch, write_epoch
+from trio_fle.storage.files import finish_write, make_directory, sync_directory, write_together
+from trio_fle.storage.followed import FOLLOWED, Followed, encode_followed, write_followed
 from trio_fle.storage.initial_vote import StoredVote, load_stored_vote
 from trio_fle.storage.lock import DirectoryLock
 
@@ -43,7 +43,7 @@ class DurableStorage:
         await self._in_thread(lambda: write_epoch(self._version_dir, ACCEPTED, epoch), locked=True)
 
     async def begin_epoch(self, epoch: int, followed: Followed | None) -> None:
-        """Write whom this member follows, then ``currentEpoch``.
+        """Write whom this member follows, and ``currentEpoch``.
 
         To begin an epoch is to have accepted it: an ``acceptedEpoch`` that is missing or older comes first,
         for no server starts on an accepted epoch below the current one.
@@ -89,5 +89,11 @@ class DurableStorage:
         accepted = read_epoch(self._version_dir, ACCEPTED)
         if accepted is None or accepted < epoch:
             write_epoch(self._version_dir, ACCEPTED, epoch)
-        write_followed(self._version_dir, followed)
-        write_epoch(self._version_dir, CURRENT, epoch)
+        # no order between the two: nothing is acknowledged, so nothing promised, before both are durable
+        promise = self._version_dir / FOLLOWED
+        current = {self._version_dir / CURRENT: encode_epoch(epoch)}
+        check_epoch(self._version_dir, CURRENT, epoch)
+        if followed is None:
+            write_together(current, without=promise)
+        else:
+            write_together({promise: encode_followed(followed), **current})

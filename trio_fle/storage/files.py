@@ -12,7 +12,7 @@ overwritten by the next write; ``initial_vote`` tells when one is looked at.
 
 import errno
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -67,15 +67,31 @@ def write_atomically(path: Path, data: bytes) -> None:
     There is one exception: when only the last step fails, the new file is there, and may be lost again by a
     power loss.
     """
-    temporary = _temporary(path)
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes], *, without: Path | None = None) -> None:
+    """Replace files of one directory, and remove ``without``; all of it is durable on return.
+
+    Each file is the old or the new one after a power loss, in any combination: the disk is waited for less
+    often than where each is written by itself. Raises ``StorageError`` as ``write_atomically`` does.
+    """
+    for path, data in files.items():
+        with explained(path, "written"):
+            descriptor = os.open(_temporary(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            try:
+                _write_all(descriptor, data)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    # all that changes a disk goes through os, so that tests see it
+    if without is not None:
+        with explained(without, "removed"), suppress(FileNotFoundError):
+            os.unlink(without)  # noqa: PTH108
+    for path in files:
+        with explained(path, "written"):
+            os.rename(_temporary(path), path)  # noqa: PTH104
     with explained(path, "written"):
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        try:
-            _write_all(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.rename(temporary, path)  # noqa: PTH104 - all that changes a disk goes through os, so that tests see it
         _sync(path.parent)
 
 

@@ -51,14 +51,16 @@ def read_followed(version_dir: Path) -> Followed | None:
 
 
 def write_followed(version_dir: Path, followed: Followed | None) -> None:
-    """Write whom this member follows, or remove what was written; durable on return.
-
-    The lease is kept in whole milliseconds, rounded up: a promise gets no shorter.
-    """
+    """Write whom this member follows, or remove what was written; durable on return."""
     path = version_dir / FOLLOWED
     if followed is None:
         remove(path)
         return
-    lease_ms = math.ceil(round(followed.lease_s * 1000, 3))  # 1.1 s are 1100.0000000000002 ms
     make_directory(version_dir)
-    write_atomically(path, b"%d %d %d\n" % (followed.leader, followed.epoch, lease_ms))
+    write_atomically(path, encode_followed(followed))
+
+
+def encode_followed(followed: Followed) -> bytes:
+    """Return the one line; its lease is rounded up to milliseconds: a promise gets no shorter."""
+    lease_ms = math.ceil(round(followed.lease_s * 1000, 3))  # 1.1 s are 1100.0000000000002 ms
+    return b"%d %d %d\n" % (followed.leader, followed.epoch, lease_ms)
