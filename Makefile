@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check clean
+.PHONY: help demo test lint bench check clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST)
@@ -22,6 +22,11 @@ lint: $(VENV)/installed-dev  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=tests/support $(BIN)/mypy tests/benchmarks
+
+bench: $(VENV)/installed-dev  ## Compare failover with ZooKeeper, etcd and PySyncObj (BENCH=--quick: 3 minutes)
+	@tests/benchmarks/install.sh $(BIN)/python
+	@PYTHONPATH=tests/support $(BIN)/python tests/benchmarks/bench.py $(BENCH)
 
 check: lint test  ## Both
 
