@@ -280,10 +280,10 @@ async def test_a_member_can_be_stopped_at_every_step_after_the_decision(
 
 @pytest.mark.parametrize("sid", [1, 2, 3])
 async def test_a_member_can_be_stopped_at_any_time_of_its_start(sid: int, autojump_clock: MockClock) -> None:
-    for step in range(80):
+    for step in range(50):
         async with watched(THREE) as (ensemble, _, _):
             await ensemble.start()
-            await trio.sleep(step * 0.005)
+            await trio.sleep(step * 0.001)
             await stopped_in_time(ensemble, sid)
 
 
@@ -291,12 +291,12 @@ async def test_a_member_can_be_stopped_at_any_time_of_its_start(sid: int, autoju
 async def test_a_member_can_be_stopped_at_any_time_after_its_leader_was_killed(
     sid: int, autojump_clock: MockClock
 ) -> None:
-    for step in range(80):
+    for step in range(50):
         async with watched(THREE) as (ensemble, _, _):
             await ensemble.start()
             await trio.sleep(1)
             ensemble.kill(3)
-            await trio.sleep(step * 0.005)
+            await trio.sleep(step * 0.001)
             await stopped_in_time(ensemble, sid)
 
 
