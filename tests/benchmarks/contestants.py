@@ -1,5 +1,6 @@
 """The contestants by name. They differ in how a member is configured, started and asked."""
 
+import abc
 import json
 import sys
 from collections.abc import Mapping
@@ -25,9 +26,9 @@ class ZooKeeperLike(Contestant):
 
     tick_ms: ClassVar[int] = 2000
 
+    @abc.abstractmethod
     def extra(self, port: int) -> list[str]:
         """Return lines for the port at which a member is asked."""
-        raise NotImplementedError
 
     def configure(self, sid: int) -> None:
         home = self.home(sid)
