@@ -235,8 +235,9 @@ class Leading:
         return done()
 
     def _begin_leadership(self, took_s: float) -> None:
-        self._granted = max(self._granted, self.lease.end())
-        self.leadership = Leadership(self.electorate.me, self.discovery.new_epoch, self.clock, self._granted)
+        lease_end = self.lease.end()
+        self._granted = max(self._granted, lease_end)  # that of a quorum by itself was granted by no answer
+        self.leadership = Leadership(self.electorate.me, self.discovery.new_epoch, self.clock, lease_end)
         self.log.info(
             "leading.established",
             epoch=self.discovery.new_epoch,
