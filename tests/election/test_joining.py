@@ -3,7 +3,7 @@
 import pytest
 from core_driver import Driver, claim, ensemble_of, facts, looking
 
-from trio_fle.election.events import Greet, Settled, VoterLooking
+from trio_fle.election.events import Established, Greet, Leave, Settled, VoterLooking
 from trio_fle.election.options import ElectionOptions
 from trio_fle.vote import MIN_LONG, PeerState, Vote
 from trio_fle.wire import Notification
@@ -203,6 +203,26 @@ def test_once_settled_whoever_connects_is_told_the_leader_and_no_stale_vote(opti
     driver.wait(0.3)
     (greeting,) = (effect.notification for _, effect in driver.effects if isinstance(effect, Greet))
     assert (greeting.state, greeting.vote.leader) == (PeerState.FOLLOWING, 3)
+
+
+def test_whoever_connects_is_told_the_established_epoch_and_nothing_by_a_leader_that_ends() -> None:
+    driver = voter(3, 3, EARLY)
+    driver.hear(1, looking(3))
+    driver.hear(2, looking(3))
+    driver.step(Established(7))
+    driver.step(Leave())
+    *_, established, left = (effect.notification for _, effect in driver.effects if isinstance(effect, Greet))
+    assert established is not None
+    assert (established.state, established.vote.leader, established.vote.epoch) == (PeerState.LEADING, 3, 7)
+    assert left is None
+
+
+def test_who_joins_again_tells_those_who_remember_its_vote() -> None:
+    driver = voter(1, 3, EARLY)
+    driver.hear(2, claim("FOLLOWING", 3, 2))
+    driver.hear(3, claim("LEADING", 3, 2))
+    assert driver.decided() is not None
+    assert {facts(driver.last_sent(sid))[0] for sid in (2, 3)} == {"FOLLOWING"}
 
 
 def test_a_settled_voter_says_nothing_unasked(options: ElectionOptions) -> None:

@@ -50,6 +50,18 @@ async def test_a_greeting_goes_to_a_new_connection_instead_of_what_waited_for_th
     assert outbox.first() == b"settled"
 
 
+async def test_a_member_that_has_left_its_role_greets_with_nothing_until_it_says_something() -> None:
+    outbox = Outbox()
+    outbox.put(b"vote")
+    await outbox.get()
+    outbox.greet_with(b"leading")
+    outbox.put(b"leading")
+    outbox.greet_with(None)
+    assert outbox.first() is None
+    outbox.put(b"looking")
+    assert await outbox.get() == b"looking"
+
+
 async def test_getting_waits_until_something_is_put(autojump_clock: MockClock) -> None:
     """TestCircularBlockingQueue."""
     outbox, inbox = Outbox(), Inbox[str](2)

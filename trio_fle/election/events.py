@@ -126,6 +126,11 @@ class Settled(enum.Enum):
     JOINED = "joined"
     """A quorum of settled servers, the leader among them, told of their leader."""
 
+    @property
+    def is_early(self) -> bool:
+        """Whether the finalize wait was cut short."""
+        return self in (Settled.UNANIMOUS, Settled.UNREACHABLE)
+
 
 @attrs.frozen
 class Decided:
@@ -145,10 +150,10 @@ class Greet:
     """Tell this to whoever connects from now on, in place of what was sent to it last.
 
     A real server repeats its last LOOKING vote even once it is settled; who has just restarted then counts
-    it and follows a server that does not lead.
+    it and follows a server that does not lead. None: tell nothing, for what was said last is true no more.
     """
 
-    notification: Notification
+    notification: Notification | None
 
 
 @attrs.frozen

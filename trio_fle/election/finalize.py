@@ -18,8 +18,11 @@ def settled_early(
 
     ``votes`` are the last of each voter, ``gone`` those voters that are known to be gone: nobody listens
     where they did, or they kept silent for so long that they were given up. Every voter counts, whatever its
-    weight, in the current configuration and in the one that is pending.
+    weight, in the current configuration and in the one that is pending. One that is gone leads nobody: where
+    voters agree on it, they may hear better soon.
     """
+    if on.vote.leader in gone:
+        return None
     silent = {sid for sid in electorate.voters if not (sid in votes and votes[sid].agrees_with(on))}
     if not silent:
         return Settled.UNANIMOUS

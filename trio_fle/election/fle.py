@@ -20,6 +20,7 @@ from trio_fle.election.events import (
     Look,
     NewerConfig,
     Send,
+    Settled,
     Silence,
     VoterLooking,
     WakeAt,
@@ -82,6 +83,7 @@ class FastLeaderElection:
                 return self._look(now, event)
             case Leave():
                 self.leaving = True
+                return [Greet(None)]
             case Gone(sid) | Back(sid):
                 return self._note_presence(now, sid, isinstance(event, Gone))
             case ConfigSeen(ensemble):
@@ -89,6 +91,7 @@ class FastLeaderElection:
             case Established(epoch):
                 if self.current_vote is not None:
                     self.current_vote = attrs.evolve(self.current_vote, epoch=epoch)
+                return self._greet()
         return []
 
     def _look(self, now: float, look: Look) -> list[Effect]:
@@ -101,7 +104,8 @@ class FastLeaderElection:
         effects = self._start(now, look.zxid, look.epoch)
         early, self._early = self._early, {}
         for sender, (at, heard) in early.items():
-            if self.election is not None and now - at <= EARLY_VOTES_S:
+            is_stale = now - at > EARLY_VOTES_S or heard.vote.leader in self.gone
+            if self.election is not None and not is_stale:
                 effects += self._hear(now, Heard(sender, heard))
         return effects
 
@@ -220,10 +224,23 @@ class FastLeaderElection:
         # non-voters that asked at any time are told, lest they wait for their next resend or keep a leader
         # that is none any more
         told = [self._send(sid, outcome.vote, self.round) for sid in self._askers]
-        effects: list[Effect] = [WakeAt(math.inf), decided, *told]
-        if self.electorate.me in self.electorate.voters:
-            effects.append(Greet(self._notification(outcome.vote, outcome.round)))
-        return effects
+        if outcome.settled is Settled.JOINED:
+            told += self._withdraw(outcome.vote, outcome.round)
+        return [WakeAt(math.inf), decided, *told, *self._greet()]
+
+    def _withdraw(self, vote: Vote, round_: int) -> list[Send]:
+        """Tell those who have a leader that we follow it again: they remember that we looked for another."""
+        me, voters = self.electorate.me, self.electorate.voters
+        if not self.options.early_finalize or me not in voters:
+            return []
+        return [self._send(sid, vote, round_) for sid in sorted(voters - {me})]
+
+    def _greet(self) -> list[Effect]:
+        if self.election is not None or self.leaving or self.current_vote is None:
+            return []
+        if self.electorate.me not in self.electorate.voters:
+            return []
+        return [Greet(self._notification(self.current_vote, self.voted_in))]
 
     def _send(self, to: int, vote: Vote, round_: int) -> Send:
         return Send(to, self._notification(vote, round_))

@@ -1,5 +1,6 @@
 """Hosts and ports, written as ZooKeeper writes them. Names stay text: nothing is looked up here."""
 
+import functools
 import ipaddress
 
 import attrs
@@ -16,6 +17,7 @@ class HostPort:
         return f"{format_host(self.host)}:{self.port}"
 
 
+@functools.lru_cache(maxsize=1024)
 def format_host(host: str) -> str:
     """Write a host; an IPv6 literal in brackets, with all eight groups and no leading zeros.
 

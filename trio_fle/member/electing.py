@@ -120,7 +120,7 @@ class ElectionTask:
                 self._log_decision(effect)
                 self.decided(effect)
             case Greet(notification):
-                self.manager.greet_with(encode_notification(notification))
+                self.manager.greet_with(None if notification is None else encode_notification(notification))
             case VoterLooking():
                 self.voter_looking(effect)
             case Ignored(sender, reason):

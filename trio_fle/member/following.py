@@ -4,6 +4,7 @@ Source: ``Learner``, ``Follower``, ``Observer``. A member stores no transactions
 brought it none, and an observer takes note of the others' zxids.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Final, NoReturn
@@ -69,6 +70,8 @@ class Learner:
     tell_epoch: Callable[[int], None]
     zxid: int
     """The last zxid that this member knows of; an observer's grows with what it is told."""
+    behind_s: float = 0.0
+    """How much later than this member the leader may know that it is elected: a wait that only it waits."""
     epoch: int = attrs.field(default=-1, init=False)
     synced: bool = attrs.field(default=False, init=False)
     left_by_leader: bool = attrs.field(default=False, init=False)
@@ -116,8 +119,9 @@ class Learner:
 
     async def _connect(self) -> LearnerLink:
         addresses = [address.quorum for address in self.config.ensemble.servers[self.leader].addresses]
+        longer = (CONNECT_PAUSES_S[-1],) * math.ceil(self.behind_s / CONNECT_PAUSES_S[-1])
         with trio.move_on_after(self.config.connect_s):
-            for pause_s in (*CONNECT_PAUSES_S, None):
+            for pause_s in (*CONNECT_PAUSES_S, *longer, None):
                 try:
                     stream = await self.transport.dial(addresses)
                 except ConnectionLostError:

@@ -286,6 +286,7 @@ class Member:
             self._set_phase,
             self._tell_epoch,
             self._zxid,
+            self.config.election.finalize_wait_s if decided.settled.is_early else 0.0,
         )
         try:
             reason = await self.explainer.explain(self._learn)

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Generic, TypeVar
 
 import attrs
@@ -56,9 +57,13 @@ class Outbox:
             self._receive.receive_nowait()
         return self._greeting
 
-    def greet_with(self, frame: bytes) -> None:
-        """Begin the next connection with ``frame``, until something newer is queued."""
+    def greet_with(self, frame: bytes | None) -> None:
+        """Begin the next connection with ``frame``, or with nothing, until something newer is queued."""
         self._greeting = frame
+        if frame is None:
+            self.last = None
+            with suppress(trio.WouldBlock):
+                self._receive.receive_nowait()
 
     def repeat(self) -> None:
         """Queue the last frame again, unless a newer one waits: a probe that tells the peer nothing new."""

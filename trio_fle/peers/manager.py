@@ -123,11 +123,12 @@ class ConnectionManager:
         peer = self._peers.get(sid)
         return peer is not None and peer.outbox.put(encode_frame(body))
 
-    def greet_with(self, body: bytes) -> None:
-        """Tell this notification to each configured server that connects from now on."""
+    def greet_with(self, body: bytes | None) -> None:
+        """Tell this notification, or nothing, to each configured server that connects from now on."""
+        frame = None if body is None else encode_frame(body)
         for sid, peer in self._peers.items():
             if sid in self._configured:
-                peer.outbox.greet_with(encode_frame(body))
+                peer.outbox.greet_with(frame)
 
     @property
     def connected(self) -> frozenset[int]:
