@@ -4,6 +4,7 @@
 keeps beside it a disk that promises no more than POSIX does:
 
 - content of a file that was not fsynced: any beginning of it, or that and zeros, or what was there before;
+  of a part that was overwritten, its beginning or its end may be the old one, and all else stays;
 - names that were made, changed or removed in a directory that was not fsynced: each of these changes
   may have reached the disk or not, independent of the others and of the content.
 """
@@ -25,9 +26,21 @@ class File:
 
     def change(self, content: bytes) -> None:
         self.content = content
-        size = len(content)
-        self.possible |= {content[:cut] for cut in range(size + 1)}
-        self.possible |= {content[:cut] + bytes(size - cut) for cut in range(size + 1)}
+        size, told = len(content), len(content.rstrip(b"\0"))
+        cuts = [*range(told + 1), (told + size) // 2, size]  # nothing new is among the zeros at the end
+        self.possible |= {content[:cut] for cut in cuts}
+        self.possible |= {content[:cut] + bytes(size - cut) for cut in cuts}
+
+    def overwrite(self, data: bytes, offset: int) -> None:
+        """Change a part: its beginning or its end alone may reach the disk; what is around it stays."""
+        before = {*self.possible, self.content}
+        end = offset + len(data)
+        self.content = self.content[:offset] + data + self.content[end:]
+        cuts = [*range(len(data.rstrip(b"\0")) + 1), len(data)]
+        for old in before:
+            for cut in cuts:
+                torn = data[:cut] + old[offset + cut : end], old[offset : offset + cut] + data[cut:]
+                self.possible |= {old[:offset] + each + old[end:] for each in torn}
 
     def sync(self) -> None:
         self.possible = {self.content}
@@ -134,6 +147,21 @@ class FaultyOs:
         self._note()
         return written
 
+    def pwrite(self, descriptor: int, data: bytes, offset: int) -> int:
+        self._begin("pwrite")
+        written = os.pwrite(descriptor, data[: self.bytes_at_once], offset)
+        file = self._opened[descriptor]
+        assert isinstance(file, File)
+        file.overwrite(data[:written], offset)
+        self._note()
+        return written
+
+    def fdatasync(self, descriptor: int) -> None:
+        self._begin("fdatasync")
+        if "fdatasync" not in self.forgets:
+            self._opened[descriptor].sync()
+        self._note()
+
     def fsync(self, descriptor: int) -> None:
         node = self._opened[descriptor]
         call = "fsync file" if isinstance(node, File) else "fsync directory"
@@ -171,11 +199,10 @@ class FaultyOs:
         self.calls.append(call)
 
     def _note(self) -> None:
-        unique: list[dict[str, Any]] = []
+        unique: dict[str, dict[str, Any]] = {}
         for state in self.disk.after_power_loss():
-            if state not in unique:
-                unique.append(state)
-        self.moments.append(unique)
+            unique.setdefault(repr(state), state)
+        self.moments.append(list(unique.values()))
 
     def _find(self, path: Path) -> tuple[Folder, File | Folder | None]:
         """The directory that holds a path, and what it holds there."""

@@ -17,6 +17,9 @@ from memory_storage import MemoryStorage
 
 from trio_fle.errors import StorageError
 from trio_fle.storage import DurableStorage, Followed, Storage, StoredVote, files
+from trio_fle.storage.durable import FOLLOW_AFTER_S
+from trio_fle.storage.epochs import read_epoch
+from trio_fle.storage.record import read_record
 
 HOLD = """
 import sys, trio
@@ -123,14 +126,15 @@ async def test_nothing_is_written_without_the_lock(directory: Directory) -> None
     storage.close()
     with pytest.raises(RuntimeError, match="not loaded, or closed"):
         await storage.begin_epoch(1, None)
-    assert list(directory.version.iterdir()) == []
+    assert read_record(directory.version) is None
 
 
-async def test_a_missing_data_directory_is_made_and_nothing_in_it(tmp_path: Path) -> None:
+async def test_a_missing_data_directory_is_made_and_an_empty_record_in_it(tmp_path: Path) -> None:
     storage = DurableStorage(tmp_path / "some" / "data", tmp_path / "logs")
     assert await storage.load() == StoredVote(0, 0, 0)
     storage.close()
-    assert list(listing(tmp_path)) == ["some", "some/data"]
+    made = ["some", "some/data", "some/data/version-2", "some/data/version-2/fle.record"]
+    assert list(listing(tmp_path)) == made
 
 
 async def test_the_settings_reach_the_reader(directory: Directory) -> None:
@@ -142,15 +146,73 @@ async def test_the_settings_reach_the_reader(directory: Directory) -> None:
     trusting.close()
 
 
+def epoch_files(directory: Directory) -> tuple[int | None, int | None]:
+    accepted, current = (read_epoch(directory.version, name) for name in ("acceptedEpoch", "currentEpoch"))
+    return accepted, current
+
+
+async def test_the_epoch_files_follow_while_it_is_tended_and_at_the_end(directory: Directory) -> None:
+    storage = DurableStorage(directory.data, directory.data)
+    await storage.load()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(storage.tend)
+        await storage.accept_epoch(3)
+        assert epoch_files(directory) == (None, None)
+        with trio.fail_after(LIMIT_S):
+            while epoch_files(directory) != (3, None):  # noqa: ASYNC110
+                await trio.sleep(FOLLOW_AFTER_S)
+        await storage.begin_epoch(4, None)
+        nursery.cancel_scope.cancel()
+    assert epoch_files(directory) == (4, 4)
+    storage.close()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "current", "files_then"), [(5, 4, (5, 4)), (5, 5, (5, 5)), (4, 0, (4, None))]
+)
+async def test_what_a_crash_kept_from_the_epoch_files_the_next_start_writes(
+    directory: Directory, accepted: int, current: int, files_then: tuple[int | None, int | None]
+) -> None:
+    crashed = DurableStorage(directory.data, directory.data)
+    await crashed.load()
+    if current:
+        await crashed.begin_epoch(current, None)
+    await crashed.accept_epoch(accepted)
+    crashed.close()
+    assert epoch_files(directory) == (None, None)
+    storage = DurableStorage(directory.data, directory.data)
+    assert await storage.load() == StoredVote(0, current, accepted)
+    storage.close()
+    assert epoch_files(directory) == files_then
+
+
+async def test_a_start_without_a_record_leaves_the_epoch_files_as_they_are(directory: Directory) -> None:
+    directory.epochs("3", None)
+    storage = DurableStorage(directory.data, directory.data)
+    assert await storage.load() == StoredVote(0, 3, 3)
+    storage.close()
+    assert epoch_files(directory) == (None, 3)
+
+
+async def test_another_process_that_raises_an_epoch_file_meanwhile_is_noticed(directory: Directory) -> None:
+    storage = DurableStorage(directory.data, directory.data)
+    await storage.load()
+    await storage.accept_epoch(3)
+    directory.epochs(None, "9")
+    with trio.fail_after(LIMIT_S), pytest.raises(StorageError, match="acceptedEpoch: holds epoch 9, and was"):
+        await storage.tend()
+    storage.close()
+
+
 @attrs.define(eq=False)
 class SlowDisk:
-    """Holds up the first fsync until it is told to go on."""
+    """Holds up the first write of the record until it is told to go on."""
 
     reached: threading.Event = attrs.field(factory=threading.Event)
     go_on: threading.Event = attrs.field(factory=threading.Event)
 
     def before(self, call: str, _number: int) -> None:
-        if call == "fsync file" and not self.reached.is_set():
+        if call == "fdatasync" and not self.reached.is_set():
             self.reached.set()
             assert self.go_on.wait(LIMIT_S)
 
@@ -246,7 +308,7 @@ async def test_another_process_is_told_who_has_the_directory_and_gets_it_when_th
             assert late.stdout is not None
             assert "in use by another trio-fle process; stop it or give" in late.stdout.readline()
         storage.close()
-    assert list(directory.version.iterdir()) == []
+    assert [path.name for path in directory.version.iterdir()] == ["fle.record"]
     assert [path.name for path in directory.data.iterdir()] == ["version-2"]
 
 

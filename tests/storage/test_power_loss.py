@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from crash_model import FaultyOs, materialize
 from datadirs import Directory
 
 from trio_fle.errors import StorageError
-from trio_fle.storage import DurableStorage, Followed, StoredVote, epochs, files, load_stored_vote
+from trio_fle.storage import DurableStorage, Followed, StoredVote, epochs, files, load_stored_vote, record
 from trio_fle.storage.epochs import write_epoch
+from trio_fle.storage.files import overwrite
+from trio_fle.storage.record import SLOT_BYTES, Record, encode_record
 
 OLD, NEW = 9999, 10000
 """A beginning of the new one is a lower epoch."""
@@ -19,7 +22,7 @@ OLD, NEW = 9999, 10000
 
 Votes = Callable[[list[dict[str, Any]]], list[StoredVote]]
 
-CALLS = 25
+CALLS = 28
 """What ``epoch_after_epoch`` asks of the kernel."""
 
 
@@ -90,7 +93,7 @@ def write_in_place(path: Path, data: bytes) -> None:
     files.os.write(descriptor, data)
     files.os.fsync(descriptor)
     files.os.close(descriptor)
-    files.sync_directory(path.parent)
+    files.make_durable(path.parent)
 
 
 def write_late(path: Path, data: bytes) -> None:
@@ -100,7 +103,7 @@ def write_late(path: Path, data: bytes) -> None:
     files.os.rename(path.with_name(path.name + ".tmp"), path)
     files.os.fsync(descriptor)
     files.os.close(descriptor)
-    files.sync_directory(path.parent)
+    files.make_durable(path.parent)
 
 
 @pytest.mark.parametrize(
@@ -147,17 +150,26 @@ async def epoch_after_epoch(storage: DurableStorage, faulty: FaultyOs) -> dict[s
     returned["accepted"] = len(faulty.moments) - 1
     await storage.begin_epoch(NEW, Followed(3, NEW, 2.5))
     returned["begun"] = len(faulty.moments) - 1
+    await follow(storage)
     await storage.remember_followed(None)
     returned["forgotten"] = len(faulty.moments) - 1
     return returned
+
+
+async def follow(storage: DurableStorage) -> None:
+    """Let the epoch files follow the record, as at the end of a member."""
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await storage.tend()
 
 
 async def test_a_crash_between_the_two_epochs_is_a_normal_start(
     directory: Directory, monkeypatch: pytest.MonkeyPatch, votes: Votes
 ) -> None:
     """ZOOKEEPER-2307 and -4269: and whom the member follows is known by the time anything is acknowledged."""
-    directory.put(f"snapshot.{OLD << 32:x}").epochs(str(OLD), str(OLD)).put("fle.followed", "1 9999 2500\n")
     old, new = Followed(1, OLD, 2.5), Followed(3, NEW, 2.5)
+    directory.put(f"snapshot.{OLD << 32:x}").epochs(str(OLD), str(OLD))
+    directory.put("fle.record", encode_record(Record(8, OLD, OLD, old)) + bytes(SLOT_BYTES))
     faulty = power_off(FaultyOs(directory.data), monkeypatch)
     storage = DurableStorage(directory.data, directory.data)
     assert await storage.load() == StoredVote(OLD << 32, OLD, OLD, old)
@@ -173,10 +185,76 @@ async def test_a_crash_between_the_two_epochs_is_a_normal_start(
             assert vote.epoch == NEW or number < returned["begun"]
             assert vote.followed is None or number < returned["forgotten"]
             assert vote.followed == new or number != returned["begun"]
-    assert seen == {
-        (OLD, OLD, old), (NEW, OLD, old), (NEW, OLD, new), (NEW, NEW, old), (NEW, NEW, new),
-        (NEW, NEW, None),
-    }  # fmt: skip
+    assert seen == {(OLD, OLD, old), (NEW, OLD, old), (NEW, NEW, new), (NEW, NEW, None)}
+
+
+def without_record(state: dict[str, Any]) -> dict[str, Any]:
+    """What a Java server sees of a data directory."""
+    return {**state, "version-2": {k: v for k, v in state["version-2"].items() if k != "fle.record"}}
+
+
+async def test_the_epoch_files_that_a_java_server_reads_follow_and_are_never_in_the_wrong_order(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch, votes: Votes
+) -> None:
+    directory.put(f"snapshot.{OLD << 32:x}").epochs(str(OLD), str(OLD))
+    faulty = power_off(FaultyOs(directory.data), monkeypatch)
+    storage = DurableStorage(directory.data, directory.data)
+    await storage.load()
+    await epoch_after_epoch(storage, faulty)
+    storage.close()
+    seen = [
+        {(vote.accepted_epoch, vote.epoch) for vote in votes([without_record(each) for each in states])}
+        for states in faulty.moments
+        if all("version-2" in state for state in states)
+    ]
+    assert set().union(*seen) == {(OLD, OLD), (NEW, OLD), (NEW, NEW)}
+    assert seen[-1] == {(NEW, NEW)}
+
+
+def write_into_one_slot(path: Path, data: bytes, _offset: int) -> None:
+    overwrite(path, data, 0)
+
+
+@pytest.mark.parametrize(
+    ("forgets", "writer", "at_the_end"),
+    [
+        pytest.param("fdatasync", overwrite, True, id="no fdatasync"),
+        pytest.param("", write_into_one_slot, False, id="one slot"),
+    ],
+)
+async def test_the_model_finds_a_record_that_is_written_wrongly(
+    directory: Directory,
+    monkeypatch: pytest.MonkeyPatch,
+    votes: Votes,
+    forgets: str,
+    writer: Any,
+    at_the_end: bool,
+) -> None:
+    storage = DurableStorage(directory.data, directory.data)
+    await storage.load()
+    await storage.accept_epoch(OLD - 1)
+    await storage.accept_epoch(OLD)
+    monkeypatch.setattr(record, "overwrite", writer)
+    faulty = power_off(FaultyOs(directory.data, forgets=frozenset({forgets})), monkeypatch)
+    await storage.accept_epoch(NEW)
+    storage.close()
+    assert await harmed_at(faulty, votes) == (at_the_end, True)
+
+
+async def harmed_at(faulty: FaultyOs, votes: Votes) -> tuple[bool, bool]:
+    """Whether a power loss at the end, and whether one at any time, leaves an epoch that must not be."""
+    harmed = []
+    for number, states in enumerate(faulty.moments):
+        expected = {NEW} if number == len(faulty.moments) - 1 else {OLD, NEW}
+        for state in states:
+            try:
+                (vote,) = votes([state])
+            except StorageError:
+                harmed.append(number)
+            else:
+                if vote.accepted_epoch not in expected:
+                    harmed.append(number)
+    return len(faulty.moments) - 1 in harmed, bool(harmed)
 
 
 @pytest.mark.parametrize("killed_at", range(CALLS))

@@ -1,4 +1,4 @@
-"""Writing epochs and promises: the bytes, what is refused, and what a failing disk leaves."""
+"""Writing epochs: the bytes, what is refused, and what a failing disk leaves."""
 
 import errno
 import os
@@ -10,10 +10,10 @@ from crash_model import FaultyOs
 from datadirs import Directory
 
 from trio_fle.errors import StorageError
-from trio_fle.storage import Followed, StoredVote, files
+from trio_fle.storage import StoredVote, files
 from trio_fle.storage.epochs import read_epoch, write_epoch
 from trio_fle.storage.files import make_directory
-from trio_fle.storage.followed import read_followed, write_followed
+from trio_fle.storage.record import Record, write_record
 
 CALLS = ["open", "write", "fsync file", "close", "rename", "open", "fsync directory", "close"]
 
@@ -28,9 +28,7 @@ def test_an_epoch_is_written_as_zookeeper_does(directory: Directory, epoch: int)
 
 def test_a_missing_version_directory_is_made(tmp_path: Path) -> None:
     write_epoch(tmp_path / "data" / "version-2", "acceptedEpoch", 1)
-    write_followed(tmp_path / "other" / "version-2", Followed(1, 2, 3))
     assert read_epoch(tmp_path / "data" / "version-2", "acceptedEpoch") == 1
-    assert read_followed(tmp_path / "other" / "version-2") == Followed(1, 2, 3)
 
 
 def test_a_directory_that_another_made_meanwhile_is_taken(
@@ -70,26 +68,6 @@ def test_no_epoch_is_written_over_what_is_none(directory: Directory) -> None:
     with pytest.raises(StorageError, match="holds 'two', which is no epoch"):
         write_epoch(directory.version, "currentEpoch", 6)
     assert (directory.version / "currentEpoch").read_bytes() == b"two"
-
-
-@pytest.mark.parametrize(
-    ("lease_s", "line"), [(2.5, b"3 7 2500\n"), (1.1, b"3 7 1100\n"), (0.0001, b"3 7 1\n"), (0.0, b"3 7 0\n")]
-)
-def test_a_promise_is_kept_in_milliseconds_and_gets_no_shorter(
-    directory: Directory, lease_s: float, line: bytes
-) -> None:
-    write_followed(directory.version, Followed(3, 7, lease_s))
-    assert (directory.version / "fle.followed").read_bytes() == line
-
-
-def test_a_promise_can_be_taken_away_twice(directory: Directory) -> None:
-    write_followed(directory.version, Followed(3, 7, 2.5))
-    for _ in range(2):
-        write_followed(directory.version, None)
-        assert list(directory.version.iterdir()) == []
-    directory.version.rmdir()
-    write_followed(directory.version, None)
-    assert not directory.version.exists()
 
 
 @pytest.mark.parametrize("fails_at", range(len(CALLS)))
@@ -139,14 +117,14 @@ def test_an_error_says_what_to_do(
     monkeypatch.setattr(files, "os", FaultyOs(directory.data, before=fail))
     for write in (
         lambda: write_epoch(directory.version, "currentEpoch", 1),
-        lambda: write_followed(directory.version, None),
+        lambda: write_record(directory.version, Record(1, 2, 3)),
         lambda: make_directory(directory.data / "new"),
     ):
         with pytest.raises(StorageError) as caught:
             write()
         path, done, told = str(caught.value).split(": ", 2)
         assert path.startswith(str(directory.data))
-        assert done in ("can't be written", "can't be removed", "can't be created")
+        assert done in ("can't be written", "can't be created")
         assert told == f"{os.strerror(number)}; {cure}"
 
 

@@ -42,6 +42,9 @@ class MemoryStorage:
         await self._checkpoint()
         self._write(attrs.evolve(self.stored, followed=followed))
 
+    async def tend(self) -> None:
+        await trio.sleep_forever()
+
     def close(self) -> None:
         self.closed = True
 

@@ -1,5 +1,6 @@
 """``trio-fle run``: the long-running member, and the command that it guards."""
 
+import gc
 import math
 import os
 import signal
@@ -26,6 +27,7 @@ from trio_fle.telemetry import LogWriter, Notifier, build_logger, watch_loop
 ECHO_S: Final = 1.0
 RESTART_AFTER_S: Final = 1.0
 """Pause before a command that ended by itself is started again."""
+_NICE: Final = 19
 
 
 @attrs.define(eq=False)
@@ -135,6 +137,7 @@ async def _serve(
     """Run the member and the log's writer; the first SIGTERM or SIGINT stops in good order."""
     for warning in config.warnings:
         log.warning("config.warning", reason=warning)
+    gc.freeze()  # modules and classes live as long as the process: no collection in an election walks them
     stopped: list[MemberStoppedError] = []
     stop = Stop()
     async with trio.open_nursery() as service:
@@ -145,6 +148,7 @@ async def _serve(
         except MemberStoppedError as error:
             stopped.append(error)
         finally:
+            os.nice(_NICE)  # whoever takes over on this machine needs the processor more than our exit
             log.info("member.stopped", reason=str(stopped[0]) if stopped else stop.reason)
         service.cancel_scope.cancel()
     if stopped:

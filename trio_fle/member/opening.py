@@ -72,6 +72,7 @@ async def open_member(
     try:
         member = await build_member(config, transport, storage, log or quiet_logger(), clock)
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(storage.tend)
             await nursery.start(member.run)
             try:
                 yield member

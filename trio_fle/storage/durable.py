@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import attrs
 import trio
 
-from trio_fle.storage.epochs import ACCEPTED, CURRENT, check_epoch, encode_epoch, read_epoch, write_epoch
-from trio_fle.storage.files import finish_write, make_directory, sync_directory, write_together
-from trio_fle.storage.followed import FOLLOWED, Followed, encode_followed, write_followed
+from trio_fle.storage.epochs import ACCEPTED, CURRENT, going_back, read_epoch, write_epoch
+from trio_fle.storage.files import finish_write, make_directory, make_durable
 from trio_fle.storage.initial_vote import StoredVote, load_stored_vote
 from trio_fle.storage.lock import DirectoryLock
+from trio_fle.storage.record import Followed, Record, prepare_record, read_record, write_record
+
+FOLLOW_AFTER_S: Final = 0.05
+"""How long the epoch files wait for the record: an election changes it twice in a few milliseconds."""
 
 T = TypeVar("T")
 
@@ -20,7 +23,10 @@ T = TypeVar("T")
 class DurableStorage:
     """A ``Storage`` on disk. Every coroutine is a checkpoint, and cancelled only before its work has begun.
 
-    ``trust_empty`` and ``autocreate`` are the keys ``snapshot.trust.empty`` and ``db.autocreate``.
+    What is promised is durable in the record (``storage.record``). The epoch files, which a Java server
+    reads, follow within moments while ``tend`` runs, and when it is cancelled; ``load`` brings up those that
+    a crash left behind. ``trust_empty`` and ``autocreate`` are the keys ``snapshot.trust.empty`` and
+    ``db.autocreate``.
     """
 
     data_dir: Path
@@ -28,7 +34,13 @@ class DurableStorage:
     trust_empty: bool = attrs.field(default=False, kw_only=True)
     autocreate: bool = attrs.field(default=True, kw_only=True)
     _lock: DirectoryLock | None = attrs.field(default=None, init=False)
+    _record: Record = attrs.field(factory=lambda: Record(0, 0, 0), init=False)
+    """The newest one; the first is what the directory held, and never written."""
+    _in_files: tuple[int, int] = attrs.field(default=(0, 0), init=False)
+    """Accepted and current epoch as far as the epoch files have followed."""
+    _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1), init=False)
+    _files_limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1), init=False)
 
     async def load(self) -> StoredVote:
         """Lock the directory, made where it is missing, and read it. What was read is durable on return.
@@ -36,23 +48,36 @@ class DurableStorage:
         Raises ``StorageError`` where another process holds the directory, or it can't be used; once locked,
         it stays so until ``close``.
         """
-        return await self._in_thread(self._load)
+        return await self._in_thread(self._load, self._limiter)
 
     async def accept_epoch(self, epoch: int) -> None:
-        """Write ``acceptedEpoch``."""
-        await self._in_thread(lambda: write_epoch(self._version_dir, ACCEPTED, epoch), locked=True)
+        """Record the accepted epoch."""
+        await self._write(lambda: self._accept(epoch))
 
     async def begin_epoch(self, epoch: int, followed: Followed | None) -> None:
-        """Write whom this member follows, and ``currentEpoch``.
+        """Record the current epoch, and whom this member follows.
 
-        To begin an epoch is to have accepted it: an ``acceptedEpoch`` that is missing or older comes first,
-        for no server starts on an accepted epoch below the current one.
+        To begin an epoch is to have accepted it: no server starts on an accepted epoch below the current one.
         """
-        await self._in_thread(lambda: self._begin(epoch, followed), locked=True)
+        await self._write(lambda: self._begin(epoch, followed))
 
     async def remember_followed(self, followed: Followed | None) -> None:
-        """Write or remove ``fle.followed``."""
-        await self._in_thread(lambda: write_followed(self._version_dir, followed), locked=True)
+        """Record whom this member follows."""
+        await self._write(lambda: self._put(attrs.evolve(self._record, followed=followed)))
+
+    async def tend(self) -> None:
+        """Let the epoch files follow the record until cancelled, and then once more."""
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed = trio.Event()
+                await trio.sleep(FOLLOW_AFTER_S)
+                await self._in_thread(self._follow, self._files_limiter)
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True):
+                # after the writes that have begun
+                await self._in_thread(self._follow, self._limiter)
+            raise
 
     def close(self) -> None:
         """Unlock the directory; does nothing where it is not locked."""
@@ -64,10 +89,16 @@ class DurableStorage:
     def _version_dir(self) -> Path:
         return self.data_dir / "version-2"
 
-    async def _in_thread(self, work: Callable[[], T], *, locked: bool = False) -> T:
-        if locked and self._lock is None:
+    async def _write(self, work: Callable[[], None]) -> None:
+        if self._lock is None:
             raise RuntimeError(f"{self.data_dir}: not loaded, or closed")
-        return await trio.to_thread.run_sync(work, abandon_on_cancel=False, limiter=self._limiter)
+        await self._in_thread(work, self._limiter)
+        self._changed.set()
+
+    async def _in_thread(self, work: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
+        return await trio.to_thread.run_sync(work, abandon_on_cancel=False, limiter=limiter)
+
+    # In a thread
 
     def _load(self) -> StoredVote:
         if self._lock is None:
@@ -76,24 +107,48 @@ class DurableStorage:
         stored = load_stored_vote(
             self.data_dir, self.data_log_dir, trust_empty=self.trust_empty, autocreate=self.autocreate
         )
-        if self._version_dir.is_dir():
-            named = read_epoch(self._version_dir, CURRENT)
-            if named is not None and named < stored.epoch:
-                finish_write(self._version_dir / CURRENT)
-            # a process that was killed, or a Java server, leaves new names that only memory knows
-            sync_directory(self._version_dir)
-            sync_directory(self.data_dir)
+        make_directory(self._version_dir)
+        record = read_record(self._version_dir)
+        self._bring_up(stored, record)
+        prepare_record(self._version_dir)
+        # a process that was killed, or a Java server, leaves new names that only memory knows
+        make_durable(self._version_dir)
+        make_durable(self.data_dir)
+        number = 0 if record is None else record.number
+        self._record = Record(number, stored.accepted_epoch, stored.epoch, stored.followed)
+        self._in_files = stored.accepted_epoch, stored.epoch
         return stored
 
+    def _bring_up(self, stored: StoredVote, record: Record | None) -> None:
+        """Write into the epoch files what a crash kept from them."""
+        accepted, named = (read_epoch(self._version_dir, name) for name in (ACCEPTED, CURRENT))
+        if record is not None and (accepted or 0) < stored.accepted_epoch:
+            write_epoch(self._version_dir, ACCEPTED, stored.accepted_epoch)
+        if record is not None and (named or 0) < stored.epoch == record.epoch:
+            write_epoch(self._version_dir, CURRENT, stored.epoch)
+        elif named is not None and named < stored.epoch:
+            finish_write(self._version_dir / CURRENT)
+
+    def _accept(self, epoch: int) -> None:
+        if epoch < self._record.accepted_epoch:
+            raise going_back(self._version_dir / ACCEPTED, self._record.accepted_epoch, epoch)
+        self._put(attrs.evolve(self._record, accepted_epoch=epoch))
+
     def _begin(self, epoch: int, followed: Followed | None) -> None:
-        accepted = read_epoch(self._version_dir, ACCEPTED)
-        if accepted is None or accepted < epoch:
-            write_epoch(self._version_dir, ACCEPTED, epoch)
-        # no order between the two: nothing is acknowledged, so nothing promised, before both are durable
-        promise = self._version_dir / FOLLOWED
-        current = {self._version_dir / CURRENT: encode_epoch(epoch)}
-        check_epoch(self._version_dir, CURRENT, epoch)
-        if followed is None:
-            write_together(current, without=promise)
-        else:
-            write_together({promise: encode_followed(followed), **current})
+        if epoch < self._record.epoch:
+            raise going_back(self._version_dir / CURRENT, self._record.epoch, epoch)
+        accepted = max(self._record.accepted_epoch, epoch)
+        self._put(attrs.evolve(self._record, accepted_epoch=accepted, epoch=epoch, followed=followed))
+
+    def _put(self, record: Record) -> None:
+        record = attrs.evolve(record, number=self._record.number + 1)
+        write_record(self._version_dir, record)
+        self._record = record
+
+    def _follow(self) -> None:
+        record, (accepted, current) = self._record, self._in_files
+        if record.accepted_epoch != accepted:  # first: no server starts on a lower one than the current one
+            write_epoch(self._version_dir, ACCEPTED, record.accepted_epoch)
+        if record.epoch != current:
+            write_epoch(self._version_dir, CURRENT, record.epoch)
+        self._in_files = record.accepted_epoch, record.epoch

@@ -41,21 +41,16 @@ def write_epoch(version_dir: Path, name: str, epoch: int) -> None:
     Creates ``version_dir`` where it is missing. Raises ``StorageError`` where the file can't be written, or
     holds a higher epoch: then it is left as it was.
     """
-    check_epoch(version_dir, name, epoch)
-    make_directory(version_dir)
-    write_atomically(version_dir / name, encode_epoch(epoch))
-
-
-def check_epoch(version_dir: Path, name: str, epoch: int) -> None:
-    """Raise ``StorageError`` where an epoch file holds a higher one than is to be written."""
     held = read_epoch(version_dir, name)
     if held is not None and epoch < held:
-        raise StorageError(
-            f"{version_dir / name}: holds epoch {held}, and was to be set back to {epoch}; find out which "
-            "other process writes there, or restore the whole data directory: an epoch must never go back"
-        )
+        raise going_back(version_dir / name, held, epoch)
+    make_directory(version_dir)
+    write_atomically(version_dir / name, b"%d" % epoch)
 
 
-def encode_epoch(epoch: int) -> bytes:
-    """Return what an epoch file holds: a decimal without a newline."""
-    return b"%d" % epoch
+def going_back(path: Path, held: int, epoch: int) -> StorageError:
+    """Return the error that an epoch would go back."""
+    return StorageError(
+        f"{path}: holds epoch {held}, and was to be set back to {epoch}; find out which other process writes "
+        "there, or restore the whole data directory: an epoch must never go back"
+    )

@@ -1,6 +1,6 @@
 """Small files that are whole after any crash: the old one or the new one, and the new one once written.
 
-A file is written in four steps, each durable before the next::
+A file is replaced in four steps, each durable before the next::
 
     NAME.tmp    written and fsynced    a power loss here leaves NAME as it was
     NAME        takes its name         rename is atomic: NAME is the old file or the new one
@@ -12,8 +12,8 @@ overwritten by the next write; ``initial_vote`` tells when one is looked at.
 
 import errno
 import os
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -51,12 +51,12 @@ def explained(path: Path, done: str) -> Generator[None]:
         raise StorageError(f"{path}: can't be {done}: {error.strerror or error}; {cure}") from error
 
 
-def read_small(path: Path) -> bytes | None:
-    """Read the beginning of a file, 4 KiB at most; None where there is no file."""
+def read_small(path: Path, at_most: int = _SMALL) -> bytes | None:
+    """Read the beginning of a file; None where there is no file."""
     with explained(path, "read"):
         try:
             with path.open("rb") as file:
-                return file.read(_SMALL)
+                return file.read(at_most)
         except FileNotFoundError:
             return None
 
@@ -67,32 +67,29 @@ def write_atomically(path: Path, data: bytes) -> None:
     There is one exception: when only the last step fails, the new file is there, and may be lost again by a
     power loss.
     """
-    write_together({path: data})
-
-
-def write_together(files: Mapping[Path, bytes], *, without: Path | None = None) -> None:
-    """Replace files of one directory, and remove ``without``; all of it is durable on return.
-
-    Each file is the old or the new one after a power loss, in any combination: the disk is waited for less
-    often than where each is written by itself. Raises ``StorageError`` as ``write_atomically`` does.
-    """
-    for path, data in files.items():
-        with explained(path, "written"):
-            descriptor = os.open(_temporary(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-            try:
-                _write_all(descriptor, data)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-    # all that changes a disk goes through os, so that tests see it
-    if without is not None:
-        with explained(without, "removed"), suppress(FileNotFoundError):
-            os.unlink(without)  # noqa: PTH108
-    for path in files:
-        with explained(path, "written"):
-            os.rename(_temporary(path), path)  # noqa: PTH104
     with explained(path, "written"):
+        descriptor = os.open(_temporary(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            _write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        # all that changes a disk goes through os, so that tests see it
+        os.rename(_temporary(path), path)  # noqa: PTH104
         _sync(path.parent)
+
+
+def overwrite(path: Path, data: bytes, offset: int) -> None:
+    """Write into a file that is there, within its size; durable on return. Raises ``StorageError``."""
+    with explained(path, "written"):
+        descriptor = os.open(path, os.O_WRONLY)
+        try:
+            while data:
+                written = os.pwrite(descriptor, data, offset)
+                data, offset = data[written:], offset + written
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def finish_write(path: Path) -> None:
@@ -101,16 +98,6 @@ def finish_write(path: Path) -> None:
     with explained(path, "written"):
         _sync(temporary)
         os.rename(temporary, path)  # noqa: PTH104
-        _sync(path.parent)
-
-
-def remove(path: Path) -> None:
-    """Remove a file, or find that there is none; durable on return."""
-    with explained(path, "removed"):
-        if not path.parent.is_dir():
-            return
-        with suppress(FileNotFoundError):
-            os.unlink(path)  # noqa: PTH108
         _sync(path.parent)
 
 
@@ -128,8 +115,8 @@ def make_directory(path: Path) -> None:
         _sync(path.parent)
 
 
-def sync_directory(path: Path) -> None:
-    """Make durable which names a directory holds."""
+def make_durable(path: Path) -> None:
+    """Make durable what a file holds, or which names a directory holds."""
     with explained(path, "synced to disk"):
         _sync(path)
 

@@ -7,8 +7,8 @@ import attrs
 from trio_fle.errors import StorageError
 from trio_fle.storage.epochs import ACCEPTED, CURRENT, read_epoch
 from trio_fle.storage.files import TEMPORARY
-from trio_fle.storage.followed import Followed, read_followed
 from trio_fle.storage.history import read_last_zxid
+from trio_fle.storage.record import Followed, read_record
 from trio_fle.vote import epoch_of
 
 
@@ -31,15 +31,18 @@ def load_stored_vote(
     """Read the vote of a data directory, a Java server's too; one that is not there is empty. Blocking.
 
     ``trust_empty`` and ``autocreate`` are the keys ``snapshot.trust.empty`` and ``db.autocreate``. A missing
-    epoch file stands for the epoch of the last zxid. Raises ``StorageError`` where files contradict each
-    other, are damaged or can't be read; nothing is ever written here.
-    Source: ``QuorumPeer.loadDataBase``.
+    epoch file stands for the epoch of the last zxid, and one that is behind the record for what that says.
+    Raises ``StorageError`` where files contradict each other, are damaged or can't be read; nothing is ever
+    written here. Source: ``QuorumPeer.loadDataBase``.
     """
     version_dir = data_dir / "version-2"
+    record = read_record(version_dir)
     zxid = read_last_zxid(data_dir, data_log_dir, trust_empty=trust_empty, autocreate=autocreate)
     logged = epoch_of(zxid)
     current = read_epoch(version_dir, CURRENT)
     current = logged if current is None else current
+    if record is not None:
+        current = max(current, record.epoch)
     if logged > current:
         # a crash between writing the new epoch and giving it its name
         written = read_epoch(version_dir, CURRENT + TEMPORARY)
@@ -51,9 +54,11 @@ def load_stored_vote(
         current = written
     accepted = read_epoch(version_dir, ACCEPTED)
     accepted = max(logged, current) if accepted is None else accepted
+    if record is not None:
+        accepted = max(accepted, record.accepted_epoch)
     if accepted < current:
         raise StorageError(
             f"{version_dir / ACCEPTED}: epoch {accepted} is less than the current epoch {current}; the file "
             "was lost or restored alone: restore the whole data directory"
         )
-    return StoredVote(zxid, current, accepted, read_followed(version_dir))
+    return StoredVote(zxid, current, accepted, None if record is None else record.followed)

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from trio_fle.storage.followed import Followed
 from trio_fle.storage.initial_vote import StoredVote
+from trio_fle.storage.record import Followed
 
 
 class Storage(Protocol):
@@ -25,6 +25,9 @@ class Storage(Protocol):
 
     async def remember_followed(self, followed: Followed | None) -> None:
         """Keep whom this member follows; None where it has no promise to keep after a restart."""
+
+    async def tend(self) -> None:
+        """Do what may be done later, for as long as the member runs; what is left of it when cancelled."""
 
     def close(self) -> None:
         """Give the directory up; whatever else is called must have returned."""

@@ -1,0 +1,115 @@
+"""The record: what a member has promised, kept by one small write in place.
+
+``version-2/fle.record`` is two slots of 4,096 bytes, each a line of ASCII that NULs fill up::
+
+    "fle1", number, accepted epoch, current epoch, leader, its epoch, lease in ms, CRC-32 in hex, newline
+
+with a blank between any two, and ``-`` for each of the last three facts where no promise binds.
+The checksum is of what stands before it. Each record has the next number, and goes to the slot of the one
+before the last: a power loss while it is written harms that slot alone, which its checksum tells, and leaves
+the last record as it was. The file keeps its size and its blocks, so the disk is waited for once; a file that
+is replaced takes it three times (its content, its name, its directory).
+
+ZooKeeper does not look at this file: ``acceptedEpoch`` and ``currentEpoch`` follow it.
+"""
+
+import math
+import re
+import zlib
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from trio_fle.errors import StorageError
+from trio_fle.storage.files import make_durable, overwrite, read_small, write_atomically
+
+RECORD: Final = "fle.record"
+SLOT_BYTES: Final = 4096
+"""A power loss is taken to harm no more than the block of this size that is being written."""
+
+_SLOTS: Final = 2
+_LINE: Final = re.compile(
+    rb"(fle1 (\d{1,19}) (-?\d{1,19}) (-?\d{1,19}) "
+    rb"(?:- - -|(-?\d{1,19}) (\d{1,19}) (\d{1,15}))) "
+    rb"([0-9a-f]{8})\n"
+)
+
+
+@attrs.frozen
+class Followed:
+    """A leader that was followed, in which epoch, and how long a lease it was promised to respect."""
+
+    leader: int
+    epoch: int
+    lease_s: float
+
+
+@attrs.frozen
+class Record:
+    """What a member has promised: two epochs, and whom it follows; the ``number`` grows with every change."""
+
+    number: int
+    accepted_epoch: int
+    epoch: int
+    followed: Followed | None = None
+
+
+def encode_record(record: Record) -> bytes:
+    """Return one slot. A lease is rounded up to milliseconds: a promise gets no shorter."""
+    promise = "- - -"
+    if (followed := record.followed) is not None:
+        lease_ms = math.ceil(round(followed.lease_s * 1000, 3))  # 1.1 s are 1100.0000000000002 ms
+        promise = f"{followed.leader} {followed.epoch} {lease_ms}"
+    facts = f"fle1 {record.number} {record.accepted_epoch} {record.epoch} {promise}".encode()
+    return b"%b %08x\n" % (facts, zlib.crc32(facts)) + bytes(SLOT_BYTES)[: -len(facts) - 10]
+
+
+def decode_slot(slot: bytes) -> Record | None:
+    """Read one slot; None where it is not whole."""
+    match = _LINE.fullmatch(slot.rstrip(b"\0"))
+    if match is None or zlib.crc32(match[1]) != int(match[8], 16):
+        return None
+    number, accepted, current = (int(match[group]) for group in (2, 3, 4))
+    followed = None
+    if match[5] is not None:
+        followed = Followed(int(match[5]), int(match[6]), int(match[7]) / 1000)
+    return Record(number, accepted, current, followed)
+
+
+def read_record(version_dir: Path) -> Record | None:
+    """Read the newest record; None where there is none yet. Raises ``StorageError`` where none is whole."""
+    path = version_dir / RECORD
+    data = read_small(path, SLOT_BYTES * _SLOTS)
+    if data is None:
+        return None
+    slots = [data[at : at + SLOT_BYTES] for at in range(0, SLOT_BYTES * _SLOTS, SLOT_BYTES)]
+    records = [record for record in map(decode_slot, slots) if record is not None]
+    # the very first record may be torn: nobody was told of it
+    if not records and (len(data) != SLOT_BYTES * _SLOTS or any(slots[0])):
+        raise StorageError(
+            f"{path}: is damaged, and keeps the promises of this member: restore the whole data directory; "
+            "or, once it has been down for syncLimit ticks, remove the file if acceptedEpoch is as high as "
+            "on every other server"
+        )
+    return max(records, key=lambda record: record.number, default=None)
+
+
+def prepare_record(version_dir: Path) -> None:
+    """Make the file where it is missing, so that every later write finds its blocks; durable on return.
+
+    So is what it holds: a process that was killed may have left a record that only memory knows.
+    """
+    path = version_dir / RECORD
+    if read_small(path, 1) is None:
+        write_atomically(path, bytes(SLOT_BYTES * _SLOTS))
+    else:
+        make_durable(path)
+
+
+def write_record(version_dir: Path, record: Record) -> None:
+    """Write a record, whose number follows that of the newest one; durable on return.
+
+    Raises ``StorageError`` where it can't be written; whether it was, the next ``read_record`` tells.
+    """
+    overwrite(version_dir / RECORD, encode_record(record), SLOT_BYTES * (record.number % _SLOTS))
