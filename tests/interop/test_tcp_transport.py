@@ -14,6 +14,7 @@ from trio_fle.config import TransportOptions
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError, RefusedError
 from trio_fle.peers import TcpTransport
+from trio_fle.peers import transport as transport_module
 
 pytestmark = pytest.mark.interop
 
@@ -212,16 +213,16 @@ async def test_a_dead_address_of_a_name_delays_the_next_one_a_moment_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (port,) = free_ports(1)
-    real = trio.open_tcp_stream
+    real = transport_module._connect_to
 
-    async def connect(host: str, port: int) -> trio.SocketStream:
-        if host == "127.0.0.1":
+    async def connect(ip: str, port: int) -> trio.SocketStream:
+        if ip == "127.0.0.1":
             await trio.sleep_forever()
-        return await real(host, port)
+        return await real(ip, port)
 
     transport = TcpTransport(TransportOptions())
     (listener,) = await transport.listen([HostPort("::1", port)])
-    monkeypatch.setattr(trio, "open_tcp_stream", connect)
+    monkeypatch.setattr(transport_module, "_connect_to", connect)
     async with listener:
         with trio.fail_after(3):
             async with await transport.dial([HostPort("twofold", port)]):

@@ -65,6 +65,10 @@ class Hooks:
     _news: trio.Event = attrs.field(factory=trio.Event, init=False)
     _running: trio.CancelScope | None = attrs.field(default=None, init=False)
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to run."""
+        return bool(self.on_leader or self.on_follower)
+
     def leads(self, epoch: int) -> None:
         """Note that this member leads in ``epoch``. Never waits; the same role is told once."""
         self._take(_Call("on-leader", self.on_leader, epoch, self.myid))

@@ -171,7 +171,8 @@ async def _live(
             beside.start_soon(watch_loop, config.tick_s / 2, config.lease_margin * config.sync_s, log)
             beside.start_soon(notifier.run_watchdog)
             beside.start_soon(extras.hooks.run)
-            beside.start_soon(_tell_roles, member, extras.hooks, notifier)
+            if extras.hooks or notifier:
+                beside.start_soon(_tell_roles, member, extras.hooks, notifier)
             if extras.command:
                 beside.start_soon(_guard, member, extras, log, stop)
             await stop.event.wait()

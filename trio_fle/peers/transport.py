@@ -41,14 +41,6 @@ class Transport(Protocol):
         """Say where the other end of ``stream`` is."""
 
 
-def _cause(failure: OSError) -> OSError:
-    """Return what the kernel said; trio's own error only tells that all attempts failed."""
-    cause: BaseException | None = failure.__cause__
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    return cause if isinstance(cause, OSError) else failure
-
-
 def _said(error: OSError) -> str:
     """Return the plain words for an error, without the address that trio adds to them."""
     if error.errno is not None and error.errno > 0:
@@ -57,17 +49,17 @@ def _said(error: OSError) -> str:
 
 
 async def _connect_to(ip: str, port: int) -> trio.SocketStream:
-    stream = await trio.open_tcp_stream(ip, port)
+    """Connect to a numeric address: an election dials often, and needs none of trio's race of many."""
+    sock = trio.socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)
     try:
-        itself = stream.socket.getsockname() == stream.socket.getpeername()
-    except OSError:
-        stream.socket.close()
+        await sock.connect((ip, port))
+        if sock.getsockname() == sock.getpeername():
+            # a dial to a free port of this host may, by chance, be its own answer
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens")
+    except BaseException:
+        sock.close()
         raise
-    if itself:
-        # a dial to a free port of this host may, by chance, be its own answer
-        stream.socket.close()
-        raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens")
-    return stream
+    return trio.SocketStream(sock)
 
 
 async def _listen_on(ips: Sequence[str], port: int) -> list[trio.SocketListener]:
@@ -119,8 +111,10 @@ class TcpTransport:
 
         try:
             async with trio.open_nursery() as nursery:
-                for address in addresses:
+                for address in addresses[1:]:
                     nursery.start_soon(attempt, address, nursery.cancel_scope)
+                for address in addresses[:1]:
+                    await attempt(address, nursery.cancel_scope)
             if not winners:
                 kind = RefusedError if failures and failures == refusals else ConnectionLostError
                 raise kind("; ".join(failures) or "no address is known")
@@ -140,10 +134,12 @@ class TcpTransport:
                 winners.append(await _connect_to(ip, address.port))
                 scope.cancel()
             except OSError as failure:
-                errors.append(_cause(failure))
+                errors.append(failure)
                 failed.set()
 
         ips = await self._resolve(address.host)
+        if len(ips) == 1:
+            return await _connect_to(ips[0], address.port)
         try:
             async with trio.open_nursery() as nursery:
                 for ip in ips:

@@ -26,6 +26,10 @@ class Notifier:
     watchdog_interval_s: float = math.inf
     """How often it wants to hear from us; ``inf`` where it does not watch."""
 
+    def __bool__(self) -> bool:
+        """Whether there is anybody to tell."""
+        return self.address is not None
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID; what makes no sense counts as absent."""

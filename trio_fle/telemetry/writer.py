@@ -10,6 +10,10 @@ import trio
 CAPACITY: Final = 10_000
 """Lines that wait at most; beyond it the oldest go, and are counted."""
 
+GATHER_S: Final = 0.02
+"""How long the first line waits for others: each trip to a thread takes the interpreter from the loop, and an
+election writes ten lines within as many milliseconds."""
+
 _BATCH: Final = 256
 _FLUSH_WITHIN_S: Final = 1.0
 
@@ -50,6 +54,7 @@ class LogWriter:
         try:
             while True:
                 await self._wake.wait()
+                await trio.sleep(GATHER_S)
                 self._wake = trio.Event()
                 await self._drain(limiter)
         finally:
