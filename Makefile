@@ -6,10 +6,10 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench check clean
+.PHONY: help demo test lint bench bench-load check clean
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed  ## Watch three members elect, lose their leader, and elect again
 	@$(BIN)/trio-fle demo
@@ -27,6 +27,9 @@ lint: $(VENV)/installed-dev  ## Check style and types
 bench: $(VENV)/installed-dev  ## Compare failover with ZooKeeper, etcd and PySyncObj (BENCH=--quick: 3 minutes)
 	@tests/benchmarks/install.sh $(BIN)/python
 	@PYTHONPATH=tests/support $(BIN)/python tests/benchmarks/bench.py $(BENCH)
+
+bench-load: $(VENV)/installed-dev  ## Count false elections on a busy machine (LOAD="--seconds 600")
+	@PYTHONPATH=tests/support $(BIN)/python tests/benchmarks/load.py $(LOAD)
 
 check: lint test  ## Both
 

@@ -20,7 +20,7 @@ from rounds import Plan, Results, play_all, say
 from store import Run, load, series_of, weights_of
 
 HERE = Path(__file__).parent
-SHARES = {"cold-start": 2, "sigkill": 1, "sigterm": 1, "sigstop": 4, "rejoin": 2}
+SHARES = {"cold-start": 5, "sigkill": 1, "sigterm": 2, "sigstop": 5, "rejoin": 5}
 """A case is played the full number of rounds divided by this."""
 QUICK = ("trio-fle", "zookeeper", "etcd-tuned")
 
@@ -30,7 +30,7 @@ QUICK = ("trio-fle", "zookeeper", "etcd-tuned")
 @click.option("--contestant", "contestants", multiple=True, type=click.Choice(list(CONTESTANTS)))
 @click.option("--case", "cases", multiple=True, type=click.Choice(list(CASES)))
 @click.option("--size", "sizes", multiple=True, type=click.IntRange(min=2), help="3, 5 and 9 unless given.")
-@click.option("--rounds", type=click.IntRange(min=1), help="Blows of SIGKILL and SIGTERM; others get fewer.")
+@click.option("--rounds", type=click.IntRange(min=1), help="Blows of SIGKILL; others get fewer.")
 @click.option(
     "--turns", type=click.IntRange(min=1), default=2, show_default=True, help="Parts, taken in turns."
 )

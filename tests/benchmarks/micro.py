@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import attrs
 from core_driver import claim, ensemble_of, looking
-from figures import fitted_exponent
 from simulation import Simulation, new_core
 
 from trio_fle.election.events import Heard, Look
@@ -34,8 +33,6 @@ class Speeds:
     """Wall time of one election of 101 voters."""
     messages: dict[int, int]
     """Messages of one simulated election, by size."""
-    exponent: float
-    """Fitted: messages grow as this power of the size."""
 
 
 def rate(work: Callable[[], int]) -> float:
@@ -134,5 +131,4 @@ def measure(*, quick: bool) -> Speeds:
         elections_per_s={voters: elections_rate(voters, many) for voters, many in sizes.items()},
         large_election_s=large_s,
         messages=messages,
-        exponent=fitted_exponent(list(messages.items())),
     )

@@ -108,9 +108,15 @@ def speed_tables(speeds: Speeds) -> list[str]:
         f"### The parts of trio-fle by themselves (a notification has {speeds.notification_bytes} bytes)",
         "",
         *table(["", ""], rows),
-        f"Messages of one simulated election; they grow as n^{speeds.exponent:.2f}:",
+        "Messages of one simulated election in which all begin at once:",
         "",
-        *table(["n", *map(str, sizes)], [["messages", *(f"{speeds.messages[size]:,}" for size in sizes)]]),
+        *table(
+            ["n", *map(str, sizes)],
+            [
+                ["messages", *(f"{speeds.messages[size]:,}" for size in sizes)],
+                ["messages / n²", *(f"{speeds.messages[size] / size**2:.2f}" for size in sizes)],
+            ],
+        ),
     ]
 
 

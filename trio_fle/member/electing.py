@@ -35,6 +35,9 @@ from trio_fle.wire import Notification, encode_notification
 INBOX_PER_PEER: Final = 100
 """Unread notifications kept of one peer."""
 
+AT_ONCE: Final = 64
+"""Notifications that are heard before others may have their turn."""
+
 _MINUTE_S: Final = 60.0
 
 
@@ -90,14 +93,19 @@ class ElectionTask:
             self._count_drop(sender, "inbox")
 
     async def run(self) -> None:
-        """Step the election with every event and with every silence, for ever."""
+        """Step the election with every event and with every silence, for ever.
+
+        Whatever has arrived is heard before a time-out counts, and before anything is sent: of the votes
+        that it makes this member cast one after the other, only the last is still in the outboxes then.
+        """
+        heard = 0
         while True:
             event = self.inbox.get_nowait()
-            if event is None:  # whatever has arrived is heard before a time-out counts
-                event = Silence()
+            if event is None:
+                event, heard = Silence(), 0
                 with trio.move_on_at(self._wake_at):
                     event = await self.inbox.get()
-            else:
+            elif (heard := heard + 1) % AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
             if isinstance(event, Silence):
                 self._wake_at = math.inf

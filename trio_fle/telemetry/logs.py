@@ -24,6 +24,7 @@ MAX_LINE: Final = 16 * 1024
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 _COMMON: Final = ("timestamp", "level", "event", "myid")
+_ENCODER: Final = json.JSONEncoder(default=str)
 _UNSIGNED: Final = 2**64 - 1
 
 EventDict = MutableMapping[str, Any]
@@ -69,7 +70,7 @@ class _Lines:
 
 
 def _stamp(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    event["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    event["timestamp"] = f"{datetime.now(UTC).isoformat(timespec='microseconds')[:-6]}Z"
     return event
 
 
@@ -89,9 +90,9 @@ def _shape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
 
 def _render_json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
     """Render one line, ``MAX_LINE`` at most: fields that need more become the beginning of their JSON."""
-    line = json.dumps(event, default=str)
+    line = _ENCODER.encode(event)
     if len(line) <= MAX_LINE:
         return line
     common = {name: event.pop(name) for name in _COMMON}
     # quoting a JSON text once more may double it
-    return json.dumps(common | {"truncated": json.dumps(event, default=str)[: MAX_LINE // 3]})
+    return _ENCODER.encode(common | {"truncated": _ENCODER.encode(event)[: MAX_LINE // 3]})
