@@ -110,6 +110,7 @@ async def test_members_start_where_java_servers_stopped_and_the_reverse(tmp_path
 
         async with dirs.run(dirs.plan.ours) as (ours, leader):
             established = next(server for server in ours if server.sid == leader)
+            await established.wait_line(lambda line: "leading.established" in line)
             assert [event["epoch"] for event in established.events("leading.established")] == [2]
             assert await dirs.zxid() == left
             assert [server.events("member.started")[0]["zxid"] for server in ours] == [hex(left)] * 3

@@ -196,7 +196,7 @@ async def test_a_voter_acknowledges_a_java_leader_as_long_as_there_is_nothing_to
         assert await ensemble.leader() is first, "it had the acknowledgement that it needed"
         await wait_follower(first, voter)
         assert syncs(voter) == ["DIFF"]
-        assert epochs(voter) == {"accepted": 1, "current": 1}
+        await wait_epochs(voter, accepted=1, current=1)
 
         await second.start()
         assert await ensemble.leader() is first
@@ -217,7 +217,7 @@ async def test_a_voter_acknowledges_a_java_leader_as_long_as_there_is_nothing_to
         await wait_unsynced(voter, leader)
         async with open_client(*ensemble.java_ports) as client:
             assert await client.get("/kept") == {"/kept": b"by Java"}
-        assert epochs(voter) == {"accepted": epochs(leader)["current"], "current": 1}
+        await wait_epochs(voter, accepted=epochs(leader)["current"], current=1)
         assert len(syncs(voter)) == 1
 
 
@@ -235,7 +235,7 @@ async def test_a_voter_follows_java_leaders_with_data_by_its_vote_alone(tmp_path
         unsynced = await wait_unsynced(voter, leader)
         assert "SNAP up to 0x1000000" in unsynced["reason"]
         await wait_follower(leader, voter)
-        assert epochs(voter)["accepted"] == 1
+        await wait_epochs(voter, accepted=1, current=None)
 
         await ensemble.kill(leader)
         successor = await ensemble.leader()
@@ -246,7 +246,7 @@ async def test_a_voter_follows_java_leaders_with_data_by_its_vote_alone(tmp_path
         async with open_client(*ensemble.java_ports) as client:
             assert await client.get(*NODES[:10]) == dict.fromkeys(NODES[:10], b"kept")
         assert voter.role() == ("FOLLOWING", successor.sid)
-        assert epochs(voter) == {"accepted": epochs(successor)["current"], "current": None}
+        await wait_epochs(voter, accepted=epochs(successor)["current"], current=None)
         assert syncs(voter) == []
 
 
@@ -262,6 +262,14 @@ async def wait_unsynced(voter: Server, leader: Server) -> dict[str, object]:
 async def wait_follower(leader: Server, learner: Server) -> None:
     """Wait until a Java leader has met ``learner`` on its quorum port."""
     await leader.wait_line(lambda line: f"Follower sid: {learner.sid} : info" in line)
+
+
+async def wait_epochs(server: Server, **expected: int | None) -> None:
+    """Wait until the epoch files of a member of ours, which follow its record, say that."""
+    with trio.move_on_after(5):
+        while epochs(server) != expected:  # noqa: ASYNC110
+            await trio.sleep(0.02)
+    assert epochs(server) == expected
 
 
 def epochs(server: Server) -> dict[str, int | None]:
