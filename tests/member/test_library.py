@@ -142,6 +142,31 @@ async def test_a_disk_that_fails_ends_the_block_with_the_one_error(autojump_cloc
             await member.wait_for_leader()
 
 
+async def test_what_ends_the_block_is_told_though_the_disk_fails_then(autojump_clock: MockClock) -> None:
+    alone = Alone()
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012
+        async with alone.open() as member:
+            await member.wait_for_leader()
+            alone.storage.fails = StorageError("disk full")
+            raise ZeroDivisionError
+    with trio.move_on_after(1) as scope:
+        alone.storage.fails = None
+        async with alone.open() as member:
+            await member.wait_for_leader()
+            alone.storage.fails = StorageError("disk full")
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+
+
+async def test_a_disk_that_fails_at_the_very_end_is_told(autojump_clock: MockClock) -> None:
+    alone = Alone()
+    with pytest.raises(StorageError, match="disk full"):  # noqa: PT012
+        async with alone.open() as member:
+            await member.wait_for_leader()
+            await member.stop()
+            alone.storage.fails = StorageError("disk full")
+
+
 async def test_a_status_past_its_lease_leads_no_more_whatever_nobody_noticed(
     autojump_clock: MockClock,
 ) -> None:

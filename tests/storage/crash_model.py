@@ -26,8 +26,8 @@ class File:
 
     def change(self, content: bytes) -> None:
         self.content = content
-        size, told = len(content), len(content.rstrip(b"\0"))
-        cuts = [*range(told + 1), (told + size) // 2, size]  # nothing new is among the zeros at the end
+        size = len(content)
+        cuts = [0, size, *(at for at in range(1, size) if any(content[at - 1 : at + 1]))]  # not amid zeros
         self.possible |= {content[:cut] for cut in cuts}
         self.possible |= {content[:cut] + bytes(size - cut) for cut in cuts}
 

@@ -163,6 +163,7 @@ async def test_the_epoch_files_follow_while_it_is_tended_and_at_the_end(director
                 await trio.sleep(FOLLOW_AFTER_S)
         await storage.begin_epoch(4, None)
         nursery.cancel_scope.cancel()
+    await storage.settle()
     assert epoch_files(directory) == (4, 4)
     storage.close()
 
@@ -192,6 +193,16 @@ async def test_a_start_without_a_record_leaves_the_epoch_files_as_they_are(direc
     assert await storage.load() == StoredVote(0, 3, 3)
     storage.close()
     assert epoch_files(directory) == (None, 3)
+
+
+async def test_what_a_java_server_would_refuse_is_completed(directory: Directory) -> None:
+    directory.epochs("3", None)  # no acceptedEpoch: to ZooKeeper that is 0, and less than the current one
+    storage = DurableStorage(directory.data, directory.data)
+    await storage.load()
+    await storage.begin_epoch(3, None)
+    await storage.settle()
+    storage.close()
+    assert epoch_files(directory) == (3, 3)
 
 
 async def test_another_process_that_raises_an_epoch_file_meanwhile_is_noticed(directory: Directory) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 from crash_model import FaultyOs, materialize
 from datadirs import Directory
 
@@ -150,17 +149,10 @@ async def epoch_after_epoch(storage: DurableStorage, faulty: FaultyOs) -> dict[s
     returned["accepted"] = len(faulty.moments) - 1
     await storage.begin_epoch(NEW, Followed(3, NEW, 2.5))
     returned["begun"] = len(faulty.moments) - 1
-    await follow(storage)
+    await storage.settle()
     await storage.remember_followed(None)
     returned["forgotten"] = len(faulty.moments) - 1
     return returned
-
-
-async def follow(storage: DurableStorage) -> None:
-    """Let the epoch files follow the record, as at the end of a member."""
-    with trio.CancelScope() as scope:
-        scope.cancel()
-        await storage.tend()
 
 
 async def test_a_crash_between_the_two_epochs_is_a_normal_start(

@@ -30,6 +30,7 @@ PROMISED = Followed(3, 7, 2.25)
         ),
         (Record(1, 2, 3, Followed(0, 0, 0.0001)), b"fle1 1 2 3 0 0 1"),
         (Record(1, 2, 3, Followed(0, 0, 0.0)), b"fle1 1 2 3 0 0 0"),
+        (Record(1, -2, -3, Followed(4, -2, 1.0)), b"fle1 1 -2 -3 4 -2 1000"),
     ],
 )
 def test_a_slot_is_a_line_with_a_checksum_and_a_lease_gets_no_shorter(record: Record, facts: bytes) -> None:
@@ -89,13 +90,14 @@ def test_the_higher_of_record_and_epoch_files_counts(
         b"\0" * SLOT_BYTES,
         b"fle1 1 2 3 - - - 00000000\n".ljust(2 * SLOT_BYTES, b"\0"),
         encode_record(Record(4, 4, 4))[:20].ljust(2 * SLOT_BYTES, b"\0"),
+        encode_record(Record(4, 4, 4)),
+        encode_record(Record(4, 4, 4)) + encode_record(Record(5, 5, 5))[:-1],
     ],
 )
 def test_a_record_of_which_nothing_is_whole_is_refused(directory: Directory, content: bytes) -> None:
     assert directory.put("fle.record", content).error() == (
-        "fle.record: is damaged, and keeps the promises of this member: restore the whole data directory; "
-        "or, once it has been down for syncLimit ticks, remove the file if acceptedEpoch is as high as on "
-        "every other server"
+        "fle.record: is damaged, and nothing else knows what this member promised last; give the server an "
+        "empty dataDir and a new id, in every server's configuration"
     )
 
 

@@ -45,6 +45,9 @@ class MemoryStorage:
     async def tend(self) -> None:
         await trio.sleep_forever()
 
+    async def settle(self) -> None:
+        await self._checkpoint()
+
     def close(self) -> None:
         self.closed = True
 

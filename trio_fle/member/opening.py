@@ -14,7 +14,7 @@ from trio_fle.config import MemberConfig
 from trio_fle.election.electorate import Electorate
 from trio_fle.election.fle import FastLeaderElection
 from trio_fle.election.round import OBSERVER_RESEND_MAX_S
-from trio_fle.errors import FleError
+from trio_fle.errors import FleError, StorageError
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.electing import ElectionTask
 from trio_fle.member.member import Member
@@ -69,6 +69,7 @@ async def open_member(
         config.data_dir, config.data_log_dir, trust_empty=config.trust_empty, autocreate=config.autocreate
     )
     raised: list[BaseException] = []
+    in_order = False
     try:
         member = await build_member(config, transport, storage, log or quiet_logger(), clock)
         async with trio.open_nursery() as nursery:
@@ -82,13 +83,21 @@ async def open_member(
             with trio.move_on_after(_bound_s(member)):
                 await member.stop()
             nursery.cancel_scope.cancel()
+        in_order = True
     except BaseExceptionGroup as group:
         cause = _only_error(group)
         if isinstance(cause, FleError) or cause in raised:
             raise cause from group
         raise
     finally:
-        storage.close()
+        try:
+            with trio.CancelScope(shield=True):
+                await storage.settle()
+        except StorageError:
+            if in_order:  # else something else is under way; the next start settles it
+                raise
+        finally:
+            storage.close()
 
 
 async def build_member(

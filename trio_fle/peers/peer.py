@@ -1,5 +1,6 @@
 """What is known of one other server, whether connected or not."""
 
+import math
 from typing import Final
 
 import attrs
@@ -11,9 +12,9 @@ from trio_fle.peers.mailbox import Outbox
 from trio_fle.peers.quiet import Backoff
 
 REDIAL_FIRST_S: Final = 0.1
-PROBES_S: Final = (0.0, 0.002, 0.01)
-"""Waits before the first dials after a good connection has ended: a process that was killed may take a moment
-to end, and to refuse."""
+PROBES_S: Final = (0.0, 0.002, 0.01, 0.02, 0.05)
+"""Waits before the first dials after a connection has ended: a process that was killed may take a moment to
+end, and to refuse."""
 REDIAL_MAX_S: Final = 5.0
 STABLE_S: Final = 1.0
 """A connection that lived so long was a good one: when it breaks, the peer is dialled at once."""
@@ -48,6 +49,7 @@ class Peer:
     """Whether the last dial failed: then the next failure is no news."""
     probes: list[float] = attrs.field(factory=list, init=False)
     """Waits before the next few dials, which find out whether it is gone."""
+    _probed_at: float = attrs.field(default=-math.inf, init=False)
     _nudge: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -84,9 +86,12 @@ class Peer:
         if self.connection is not connection:
             return
         self.connection = None
-        if trio.current_time() - connection.promoted_at >= STABLE_S:
+        now = trio.current_time()
+        if stable := now - connection.promoted_at >= STABLE_S:
             self.backoff.reset()
-            self.probes = list(PROBES_S)
+        # one that flaps, or says nothing, is not dialled more often for it
+        if (stable or connection.heard) and now - self._probed_at >= STABLE_S:
+            self._probed_at, self.probes = now, list(PROBES_S)
         if self._nudge.is_set():  # told of this connection; whoever waits from now on waits for the next
             self._nudge = trio.Event()
 

@@ -24,9 +24,8 @@ class DurableStorage:
     """A ``Storage`` on disk. Every coroutine is a checkpoint, and cancelled only before its work has begun.
 
     What is promised is durable in the record (``storage.record``). The epoch files, which a Java server
-    reads, follow within moments while ``tend`` runs, and when it is cancelled; ``load`` brings up those that
-    a crash left behind. ``trust_empty`` and ``autocreate`` are the keys ``snapshot.trust.empty`` and
-    ``db.autocreate``.
+    reads, follow it while ``tend`` runs, and at last by ``settle``; ``load`` brings up what a crash left
+    behind. ``trust_empty`` and ``autocreate`` are the keys ``snapshot.trust.empty`` and ``db.autocreate``.
     """
 
     data_dir: Path
@@ -36,8 +35,8 @@ class DurableStorage:
     _lock: DirectoryLock | None = attrs.field(default=None, init=False)
     _record: Record = attrs.field(factory=lambda: Record(0, 0, 0), init=False)
     """The newest one; the first is what the directory held, and never written."""
-    _in_files: tuple[int, int] = attrs.field(default=(0, 0), init=False)
-    """Accepted and current epoch as far as the epoch files have followed."""
+    _followed: int = attrs.field(default=0, init=False)
+    """Number of the record that the epoch files agree with."""
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1), init=False)
     _files_limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1), init=False)
@@ -66,18 +65,17 @@ class DurableStorage:
         await self._write(lambda: self._put(attrs.evolve(self._record, followed=followed)))
 
     async def tend(self) -> None:
-        """Let the epoch files follow the record until cancelled, and then once more."""
-        try:
-            while True:
-                await self._changed.wait()
-                self._changed = trio.Event()
-                await trio.sleep(FOLLOW_AFTER_S)
-                await self._in_thread(self._follow, self._files_limiter)
-        except trio.Cancelled:
-            with trio.CancelScope(shield=True):
-                # after the writes that have begun
-                await self._in_thread(self._follow, self._limiter)
-            raise
+        """Let the epoch files follow the record."""
+        while True:
+            await self._changed.wait()
+            self._changed = trio.Event()
+            await trio.sleep(FOLLOW_AFTER_S)
+            await self._in_thread(self._follow, self._files_limiter)
+
+    async def settle(self) -> None:
+        """Let the epoch files follow the record for the last time."""
+        if self._lock is not None:
+            await self._in_thread(self._follow, self._files_limiter)
 
     def close(self) -> None:
         """Unlock the directory; does nothing where it is not locked."""
@@ -116,7 +114,7 @@ class DurableStorage:
         make_durable(self.data_dir)
         number = 0 if record is None else record.number
         self._record = Record(number, stored.accepted_epoch, stored.epoch, stored.followed)
-        self._in_files = stored.accepted_epoch, stored.epoch
+        self._followed = number
         return stored
 
     def _bring_up(self, stored: StoredVote, record: Record | None) -> None:
@@ -146,9 +144,11 @@ class DurableStorage:
         self._record = record
 
     def _follow(self) -> None:
-        record, (accepted, current) = self._record, self._in_files
-        if record.accepted_epoch != accepted:  # first: no server starts on a lower one than the current one
-            write_epoch(self._version_dir, ACCEPTED, record.accepted_epoch)
-        if record.epoch != current:
-            write_epoch(self._version_dir, CURRENT, record.epoch)
-        self._in_files = record.accepted_epoch, record.epoch
+        record = self._record
+        if record.number == self._followed:
+            return
+        # accepted first: no server starts on a lower one than the current one
+        for name, epoch in ((ACCEPTED, record.accepted_epoch), (CURRENT, record.epoch)):
+            if epoch != (read_epoch(self._version_dir, name) or 0):
+                write_epoch(self._version_dir, name, epoch)
+        self._followed = record.number

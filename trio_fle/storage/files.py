@@ -1,4 +1,4 @@
-"""Small files that are whole after any crash: the old one or the new one, and the new one once written.
+"""Small files. One that is replaced is whole after any crash: the old one, or the new one once written.
 
 A file is replaced in four steps, each durable before the next::
 
@@ -80,7 +80,10 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def overwrite(path: Path, data: bytes, offset: int) -> None:
-    """Write into a file that is there, within its size; durable on return. Raises ``StorageError``."""
+    """Write into a file that is there, within its size; durable on return. Raises ``StorageError``.
+
+    A power loss may leave any part of it: whoever reads must be able to tell.
+    """
     with explained(path, "written"):
         descriptor = os.open(path, os.O_WRONLY)
         try:

@@ -27,7 +27,10 @@ class Storage(Protocol):
         """Keep whom this member follows; None where it has no promise to keep after a restart."""
 
     async def tend(self) -> None:
-        """Do what may be done later, for as long as the member runs; what is left of it when cancelled."""
+        """Do what may be done later, for as long as the member runs."""
+
+    async def settle(self) -> None:
+        """Do what is left of that, once the member has ended."""
 
     def close(self) -> None:
         """Give the directory up; whatever else is called must have returned."""

@@ -22,7 +22,7 @@ from typing import Final
 import attrs
 
 from trio_fle.errors import StorageError
-from trio_fle.storage.files import make_durable, overwrite, read_small, write_atomically
+from trio_fle.storage.files import overwrite, read_small, write_atomically
 
 RECORD: Final = "fle.record"
 SLOT_BYTES: Final = 4096
@@ -31,7 +31,7 @@ SLOT_BYTES: Final = 4096
 _SLOTS: Final = 2
 _LINE: Final = re.compile(
     rb"(fle1 (\d{1,19}) (-?\d{1,19}) (-?\d{1,19}) "
-    rb"(?:- - -|(-?\d{1,19}) (\d{1,19}) (\d{1,15}))) "
+    rb"(?:- - -|(-?\d{1,19}) (-?\d{1,19}) (\d{1,15}))) "
     rb"([0-9a-f]{8})\n"
 )
 
@@ -85,26 +85,24 @@ def read_record(version_dir: Path) -> Record | None:
         return None
     slots = [data[at : at + SLOT_BYTES] for at in range(0, SLOT_BYTES * _SLOTS, SLOT_BYTES)]
     records = [record for record in map(decode_slot, slots) if record is not None]
-    # the very first record may be torn: nobody was told of it
-    if not records and (len(data) != SLOT_BYTES * _SLOTS or any(slots[0])):
+    # the very first record, in slot 1, may be torn: nobody was told of it
+    if len(data) != SLOT_BYTES * _SLOTS or (not records and any(slots[0])):
         raise StorageError(
-            f"{path}: is damaged, and keeps the promises of this member: restore the whole data directory; "
-            "or, once it has been down for syncLimit ticks, remove the file if acceptedEpoch is as high as "
-            "on every other server"
+            f"{path}: is damaged, and nothing else knows what this member promised last; give the server an "
+            "empty dataDir and a new id, in every server's configuration"
         )
     return max(records, key=lambda record: record.number, default=None)
 
 
 def prepare_record(version_dir: Path) -> None:
-    """Make the file where it is missing, so that every later write finds its blocks; durable on return.
+    """Make the file anew, with what it holds, so that every later write finds its blocks; durable on return.
 
-    So is what it holds: a process that was killed may have left a record that only memory knows.
+    A process that was killed, or whose write failed, may have left a record that only memory knows; after a
+    failed write the kernel would not even try again to bring it to the disk.
     """
     path = version_dir / RECORD
-    if read_small(path, 1) is None:
-        write_atomically(path, bytes(SLOT_BYTES * _SLOTS))
-    else:
-        make_durable(path)
+    held = read_small(path, SLOT_BYTES * _SLOTS)
+    write_atomically(path, bytes(SLOT_BYTES * _SLOTS) if held is None else held)
 
 
 def write_record(version_dir: Path, record: Record) -> None:
