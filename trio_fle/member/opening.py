@@ -90,14 +90,7 @@ async def open_member(
             raise cause from group
         raise
     finally:
-        try:
-            with trio.CancelScope(shield=True):
-                await storage.settle()
-        except StorageError:
-            if in_order:  # else something else is under way; the next start settles it
-                raise
-        finally:
-            storage.close()
+        await _put_away(storage, in_order)
 
 
 async def build_member(
@@ -131,6 +124,18 @@ async def build_member(
         manager.redial_max_s = OBSERVER_RESEND_MAX_S  # no voter dials an observer unasked
     election.manager = manager
     return Member(config, transport, commitments, election, manager, log)
+
+
+async def _put_away(storage: Storage, in_order: bool) -> None:
+    """Finish what may be done late; where something else has gone wrong, that counts, not a disk now."""
+    try:
+        with trio.CancelScope(shield=True):
+            await storage.settle()
+    except StorageError:
+        if in_order:  # else the next start does it
+            raise
+    finally:
+        storage.close()
 
 
 def _bound_s(member: Member) -> float:
