@@ -127,19 +127,23 @@ def test_the_model_finds_a_writer_that_leaves_something_out(
     if writer is not None:
         monkeypatch.setattr(epochs, "write_atomically", writer)
     write_epoch(directory.version, "currentEpoch", NEW)
+    assert harmed_at(faulty, votes, "epoch") == (at_the_end, True)
+
+
+def harmed_at(faulty: FaultyOs, votes: Votes, which: str) -> tuple[bool, bool]:
+    """Whether a power loss at the end, and whether one at any time, leaves an epoch that must not be."""
     harmed = set()
     for number, states in enumerate(faulty.moments):
+        expected = {NEW} if number == len(faulty.moments) - 1 else {OLD, NEW}
         for state in states:
             try:
                 (vote,) = votes([state])
             except StorageError:
                 harmed.add(number)
                 continue
-            last = number == len(faulty.moments) - 1
-            if vote.epoch not in ({NEW} if last else {OLD, NEW}):
+            if getattr(vote, which) not in expected:
                 harmed.add(number)
-    assert harmed
-    assert (len(faulty.moments) - 1 in harmed) == at_the_end
+    return len(faulty.moments) - 1 in harmed, bool(harmed)
 
 
 async def epoch_after_epoch(storage: DurableStorage, faulty: FaultyOs) -> dict[str, int]:
@@ -230,23 +234,7 @@ async def test_the_model_finds_a_record_that_is_written_wrongly(
     faulty = power_off(FaultyOs(directory.data, forgets=frozenset({forgets})), monkeypatch)
     await storage.accept_epoch(NEW)
     storage.close()
-    assert await harmed_at(faulty, votes) == (at_the_end, True)
-
-
-async def harmed_at(faulty: FaultyOs, votes: Votes) -> tuple[bool, bool]:
-    """Whether a power loss at the end, and whether one at any time, leaves an epoch that must not be."""
-    harmed = []
-    for number, states in enumerate(faulty.moments):
-        expected = {NEW} if number == len(faulty.moments) - 1 else {OLD, NEW}
-        for state in states:
-            try:
-                (vote,) = votes([state])
-            except StorageError:
-                harmed.append(number)
-            else:
-                if vote.accepted_epoch not in expected:
-                    harmed.append(number)
-    return len(faulty.moments) - 1 in harmed, bool(harmed)
+    assert harmed_at(faulty, votes, "accepted_epoch") == (at_the_end, True)
 
 
 @pytest.mark.parametrize("killed_at", range(CALLS))
