@@ -21,6 +21,7 @@ RANK = [
     "member",
     "telemetry",
     "admin",
+    "sim",
     "cli",
 ]
 """A room imports from rooms before it."""

@@ -1,0 +1,1 @@
+"""Elections in virtual time: of pure cores on an event queue, or of whole members on a virtual network."""

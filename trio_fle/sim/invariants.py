@@ -1,0 +1,126 @@
+"""What must hold at every step of every run: simulated, explored, or of real processes.
+
+========================  ==============================================================================
+*leadership*              at most one server is ever established as the leader of an epoch
+*epochs grow*             each established epoch is higher than all before it, over the whole ensemble
+*one acts*                no two servers may act as leader at the same moment (their leases do not overlap)
+*a vote has its quorum*   what an election decided was voted for, in that round, by a quorum; or was led
+*promises are kept*       a server's accepted and current epochs never go back, whatever it went through:
+                          nothing that it acknowledged is lost
+========================  ==============================================================================
+
+The first two are *Leadership1* and *Leadership2* of the published TLA+ specification of Zab
+(Disalg-ICS-NJU, ``Zab.tla``); *promises are kept* is the part of its *PrimaryIntegrity* that concerns epochs.
+Its invariants on transactions (*TotalOrder*, *PrefixConsistency*, *Agreement*) say nothing of members that
+store none.
+"""
+
+from collections.abc import Callable, Iterable, Set
+from typing import Final
+
+import attrs
+
+from trio_fle.vote import Vote
+
+LEADERSHIP: Final = "leadership"
+EPOCHS_GROW: Final = "epochs grow"
+ONE_ACTS: Final = "one acts"
+VOTE_HAS_QUORUM: Final = "a vote has its quorum"
+PROMISES_ARE_KEPT: Final = "promises are kept"
+ENDS: Final = "a leader within a bound"
+CALM: Final = "no busy loop"
+
+
+class ViolationError(AssertionError):
+    """Something happened that must not: which invariant, when, and who was there."""
+
+    def __init__(self, invariant: str, at: float, what: str) -> None:
+        super().__init__(f"{invariant}, violated at {at:.6f} s: {what}")
+        self.invariant = invariant
+        self.at = at
+        self.what = what
+
+
+@attrs.define
+class Checker:
+    """Is told what servers do, and raises ``ViolationError`` at the first thing that must not be.
+
+    ``is_quorum`` is that of the configuration. Times are seconds of one clock, that of whoever watches.
+    """
+
+    is_quorum: Callable[[Set[int]], bool]
+    leaders: dict[int, int] = attrs.field(factory=dict, init=False)
+    """Who was established in each epoch."""
+    decisions: int = attrs.field(default=0, init=False)
+    """Elections that ended on votes, once for each server that they ended for."""
+    _voted: dict[tuple[int, Vote], set[int]] = attrs.field(factory=dict, init=False)
+    _led: set[tuple[int, int]] = attrs.field(factory=set, init=False)
+    """Leaders that were decided on by themselves, with the round."""
+    _acknowledged: dict[int, tuple[int, int]] = attrs.field(factory=dict, init=False)
+    """Accepted and current epoch that each server has told of."""
+
+    def established(self, at: float, sid: int, epoch: int) -> None:
+        """Note that ``sid`` leads ``epoch`` from now on."""
+        if (before := self.leaders.get(epoch)) is not None and before != sid:
+            raise ViolationError(LEADERSHIP, at, f"{sid} is established in epoch {epoch}, as {before} was")
+        if (highest := max(self.leaders, default=-1)) >= epoch:
+            led = self.leaders[highest]
+            raise ViolationError(
+                EPOCHS_GROW, at, f"{sid} is established in epoch {epoch} after {led} in {highest}"
+            )
+        self.leaders[epoch] = sid
+
+    def acting(self, at: float, sids: Iterable[int]) -> None:
+        """Note who may act as leader at this moment."""
+        acting = sorted(sids)
+        if len(acting) > 1:
+            raise ViolationError(ONE_ACTS, at, f"{' and '.join(map(str, acting))} may act as leader")
+
+    def voted(self, sid: int, round_: int, vote: Vote) -> None:
+        """Note that ``sid`` cast this vote."""
+        self._voted.setdefault((round_, vote), set()).add(sid)
+
+    def decided(self, at: float, sid: int, round_: int, vote: Vote, *, joined: bool) -> None:
+        """Note that an election ended on ``vote``; ``joined``: on what settled servers said."""
+        self.decisions += 1
+        if joined and vote.leader != sid:
+            if vote.leader not in {leader for leader, _ in self._led}:
+                raise ViolationError(
+                    VOTE_HAS_QUORUM, at, f"{sid} joins {vote.leader}, which never was elected"
+                )
+            return
+        voters = self._voted.get((round_, vote), set())
+        if not self.is_quorum(voters):
+            who = sorted(voters) or "nobody"
+            raise ViolationError(
+                VOTE_HAS_QUORUM, at, f"{sid} decides on {vote} in round {round_}, for which {who} voted"
+            )
+        if vote.leader == sid:
+            self._led.add((sid, round_))
+
+    def acknowledged(self, sid: int, *, accepted: int | None = None, current: int | None = None) -> None:
+        """Note what ``sid`` has told others that it has accepted, or made its current epoch."""
+        held = self._acknowledged.get(sid, (-1, -1))
+        self._acknowledged[sid] = (
+            max(held[0], -1 if accepted is None else accepted),
+            max(held[1], -1 if current is None else current),
+        )
+
+    def holds(self, at: float, sid: int, *, accepted: int, current: int) -> None:
+        """Check what ``sid`` holds, after a restart for example, against what it has told."""
+        told_accepted, told_current = self._acknowledged.get(sid, (-1, -1))
+        if accepted < told_accepted or current < told_current:
+            raise ViolationError(
+                PROMISES_ARE_KEPT,
+                at,
+                f"{sid} holds accepted epoch {accepted} and epoch {current}, and has told of {told_accepted} "
+                f"and {told_current}",
+            )
+
+    def led_by(self, at: float, bound_s: float, leaders: Set[int | None]) -> None:
+        """Check, long enough after all faults have ended, that everybody has one and the same leader."""
+        if len(leaders) != 1 or None in leaders:
+            said = ", ".join(sorted(map(str, leaders)))
+            raise ViolationError(
+                ENDS, at, f"{bound_s:g} s after the faults have ended, the leaders are: {said}"
+            )
