@@ -13,9 +13,8 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from captured_log import captured_log
-from memory_net import IN_USE, UNRESOLVED, MemoryNet
 from ports import free_ports
+from socket_errors import IN_USE, UNRESOLVED
 from trio.abc import Stream
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -26,6 +25,8 @@ from trio_fle.ensemble import HostPort, parse_ensemble
 from trio_fle.errors import ConnectionLostError
 from trio_fle.member.status import MemberStatus, Phase
 from trio_fle.peers.transport import Transport
+from trio_fle.sim.members import captured_log
+from trio_fle.sim.network import VirtualNetwork
 from trio_fle.vote import LearnerType, PeerState
 
 HTTP = HostPort("192.0.2.1", 8080)
@@ -68,7 +69,7 @@ class Admin:
 
     def __init__(self, options: AdminOptions | None = None, transport: Transport | None = None) -> None:
         self.options = options or AdminOptions(address=HTTP, client_address=CLIENT)
-        self.net = MemoryNet()
+        self.net = VirtualNetwork()
         self.transport = transport or self.net.host("192.0.2.1")
         self.status = LEADING
         self.now = 999.0

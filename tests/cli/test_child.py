@@ -15,13 +15,13 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from captured_log import captured_log
 from pids import runs, watched
 
 from trio_fle.cli.child import check_command, environ_with, run_child
 from trio_fle.cli.guard import lease_clock
 from trio_fle.errors import ConfigError
 from trio_fle.member.term import Leadership, Term
+from trio_fle.sim.members import captured_log
 
 LIMIT_S = 15.0
 STUBBORN = ["sh", "-c", "trap '' TERM; touch ready; while :; do sleep 0.05; done"]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import trio
-from captured_log import captured_log
 from pids import runs
 
 from trio_fle.cli.hooks import Hooks, parse_hook
 from trio_fle.errors import ConfigError
+from trio_fle.sim.members import captured_log
 
 LIMIT_S = 15.0
 

@@ -4,16 +4,15 @@ from typing import Any
 
 import pytest
 import trio
-from captured_log import captured_log
-from faulty_net import FaultyNet
 from learners import INIT_S, SYNC_S, THREE, ScriptedLeader, ScriptedVoter, Stage, host, quorum_port, stage
-from members import ensemble_of
-from memory_storage import MemoryStorage
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.errors import PeerError, StorageError
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.gone import GoneLeader
+from trio_fle.sim.disk import VirtualDisk
+from trio_fle.sim.members import captured_log, ensemble_of
+from trio_fle.sim.network import VirtualNetwork
 from trio_fle.storage import Followed, StoredVote
 from trio_fle.vote import PeerState, Vote, make_zxid
 from trio_fle.wire.packet import PacketType
@@ -24,7 +23,7 @@ FULL = StorageError("No space left on device")
 
 
 def commitments(stored: StoredVote, *, rate: float = 1.0) -> Commitments:
-    return Commitments(MemoryStorage(stored), lambda: trio.current_time() * rate, stored)
+    return Commitments(VirtualDisk(stored), lambda: trio.current_time() * rate, stored)
 
 
 FRESH = StoredVote(0, 3, 4)
@@ -41,7 +40,7 @@ async def test_an_epoch_is_accepted_once_and_none_below_it(autojump_clock: MockC
     assert not await held.accept(6)
     with pytest.raises(PeerError, match="it proposes epoch 5, and 6 has been accepted"):
         await held.accept(5)
-    assert isinstance(held.storage, MemoryStorage)
+    assert isinstance(held.storage, VirtualDisk)
     assert held.storage.stored == held.stored
     assert held.storage.writes == 1
 
@@ -49,7 +48,7 @@ async def test_an_epoch_is_accepted_once_and_none_below_it(autojump_clock: MockC
 async def test_what_can_not_be_written_has_not_changed_in_memory_either(autojump_clock: MockClock) -> None:
     """EpochWriteFailureTest (ZOOKEEPER-2307)."""
     held = commitments(RESTARTED)
-    assert isinstance(held.storage, MemoryStorage)
+    assert isinstance(held.storage, VirtualDisk)
     held.storage.fails = FULL
     for attempt in (held.accept(9), held.begin(4, None), held.forget()):
         with pytest.raises(StorageError):
@@ -133,7 +132,7 @@ async def test_a_clean_stop_forgets_the_promise_on_disk(autojump_clock: MockCloc
     held = commitments(RESTARTED)
     await held.forget()
     assert not held.binds(2)
-    assert isinstance(held.storage, MemoryStorage)
+    assert isinstance(held.storage, VirtualDisk)
     assert held.storage.stored == StoredVote(0, 4, 4)
     await held.forget()
     assert held.storage.writes == 1
@@ -142,24 +141,24 @@ async def test_a_clean_stop_forgets_the_promise_on_disk(autojump_clock: MockCloc
 # Whether the leader is gone
 
 
-async def swallow_callers(net: FaultyNet) -> ScriptedLeader:
+async def swallow_callers(net: VirtualNetwork) -> ScriptedLeader:
     return await ScriptedLeader(net, 1).listen()
 
 
-async def find_out(held: Commitments, net: FaultyNet, log: Any) -> None:
+async def find_out(held: Commitments, net: VirtualNetwork, log: Any) -> None:
     async with trio.open_nursery() as nursery:
         gone = GoneLeader(held, ensemble_of(THREE), net.host(host(2)), log)
         gone.nursery = nursery
         gone.find_out()
 
 
-def cut(net: FaultyNet) -> None:
+def cut(net: VirtualNetwork) -> None:
     net.cut(host(2), host(1))
     net.cut(host(1), host(2))
 
 
 async def test_a_port_that_refuses_frees_at_once(autojump_clock: MockClock) -> None:
-    net, held = FaultyNet(), commitments(RESTARTED)
+    net, held = VirtualNetwork(), commitments(RESTARTED)
     log, events = captured_log()
     await find_out(held, net, log)
     assert trio.current_time() < 0.05
@@ -169,7 +168,7 @@ async def test_a_port_that_refuses_frees_at_once(autojump_clock: MockClock) -> N
 
 
 async def test_a_port_that_listens_does_not_free(autojump_clock: MockClock) -> None:
-    net, held = FaultyNet(), commitments(RESTARTED)
+    net, held = VirtualNetwork(), commitments(RESTARTED)
     log, events = captured_log()
     await swallow_callers(net)
     await find_out(held, net, log)
@@ -177,7 +176,7 @@ async def test_a_port_that_listens_does_not_free(autojump_clock: MockClock) -> N
     assert held.promise is not None
     assert events == []
     assert len(net.dialled) > 5, "it was asked again and again"
-    assert all(stream._closed for stream in net.streams if stream.here == host(2))
+    assert all(stream.closed for stream in net.streams if stream.here == host(2))
 
 
 @pytest.mark.parametrize("mended_after_s", [None, 1.5])
@@ -185,7 +184,7 @@ async def test_a_host_that_can_not_be_reached_does_not_free_before_it_refuses(
     mended_after_s: float | None, autojump_clock: MockClock
 ) -> None:
     """Nobody listens there; but while the path is cut that is not known."""
-    net, held = FaultyNet(), commitments(RESTARTED)
+    net, held = VirtualNetwork(), commitments(RESTARTED)
     log, events = captured_log()
     cut(net)
     async with trio.open_nursery() as nursery:
@@ -207,7 +206,7 @@ async def test_a_host_that_can_not_be_reached_does_not_free_before_it_refuses(
 async def test_a_dial_that_never_returns_does_not_free_and_ends_with_the_lease(
     autojump_clock: MockClock,
 ) -> None:
-    net, held = FaultyNet(), commitments(RESTARTED)
+    net, held = VirtualNetwork(), commitments(RESTARTED)
     log, events = captured_log()
     net.black_holes.add(quorum_port(1))
     await find_out(held, net, log)
@@ -216,7 +215,7 @@ async def test_a_dial_that_never_returns_does_not_free_and_ends_with_the_lease(
 
 
 async def test_a_leader_that_ends_later_frees_then(autojump_clock: MockClock) -> None:
-    net, held = FaultyNet(), commitments(RESTARTED)
+    net, held = VirtualNetwork(), commitments(RESTARTED)
     log, events = captured_log()
     leader = await swallow_callers(net)
     async with trio.open_nursery() as nursery:
@@ -230,7 +229,7 @@ async def test_a_leader_that_ends_later_frees_then(autojump_clock: MockClock) ->
 
 
 async def test_a_refusal_frees_of_no_promise_that_was_made_meanwhile(autojump_clock: MockClock) -> None:
-    net, held = FaultyNet(), commitments(RESTARTED)
+    net, held = VirtualNetwork(), commitments(RESTARTED)
     log, events = captured_log()
     cut(net)
     async with trio.open_nursery() as nursery:

@@ -2,9 +2,9 @@
 
 import attrs
 import pytest
-from members import ensemble_of
 
 from trio_fle.member.config_texts import MAX_TEXT_BYTES, ConfigTexts
+from trio_fle.sim.members import ensemble_of
 
 
 @attrs.define

@@ -6,14 +6,14 @@ import random
 import pytest
 import trio
 from core_driver import looking
-from members import VirtualEnsemble, VirtualMember, ensemble_of
-from memory_net import MemoryNet
 from nodes import Caller, address_of, body, hello
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.election.options import ElectionOptions
 from trio_fle.errors import ListenError
 from trio_fle.member.electing import INBOX_PER_PEER
+from trio_fle.sim.members import VirtualEnsemble, VirtualMember, ensemble_of
+from trio_fle.sim.network import VirtualNetwork
 from trio_fle.wire import encode_frame, encode_notification
 
 VOTERS = dict.fromkeys((1, 2, 3), "participant")
@@ -132,7 +132,7 @@ async def test_an_observer_started_two_minutes_into_a_lost_quorum_joins_within_a
 
 async def test_a_flood_from_one_voter_changes_nothing(autojump_clock: MockClock) -> None:
     """Decision 2: in ZooKeeper's one queue it would push out what the others say."""
-    net = MemoryNet()
+    net = VirtualNetwork()
     async with trio.open_nursery() as nursery:
         ensemble = VirtualEnsemble(nursery, FIVE, net=net)
         await ensemble.start(1, 2, 3)
@@ -180,7 +180,7 @@ async def test_a_quick_election_says_nothing_of_being_stalled(autojump_clock: Mo
 
 
 async def test_other_server_lines_are_told_apart(autojump_clock: MockClock) -> None:
-    net = MemoryNet()
+    net = VirtualNetwork()
     async with trio.open_nursery() as nursery:
         one = VirtualMember(1, ensemble_of(VOTERS), net)
         two = VirtualMember(2, ensemble_of(FIVE), net)
@@ -195,7 +195,7 @@ async def test_other_server_lines_are_told_apart(autojump_clock: MockClock) -> N
 async def test_an_unforeseen_error_in_any_task_ends_the_member(autojump_clock: MockClock) -> None:
     """The zombie: process alive, one task dead, health check green."""
     for broken in ("step", "answer"):
-        net = MemoryNet()
+        net = VirtualNetwork()
         member = VirtualMember(1, ensemble_of(VOTERS), net)
         with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
             async with trio.open_nursery() as nursery:
@@ -213,7 +213,7 @@ async def test_an_unforeseen_error_in_any_task_ends_the_member(autojump_clock: M
 
 
 async def test_a_port_in_use_is_the_one_error_that_comes_out(autojump_clock: MockClock) -> None:
-    net = MemoryNet()
+    net = VirtualNetwork()
     await net.host("other").listen([address_of(1)])
     member = VirtualMember(1, ensemble_of(VOTERS), net)
     with pytest.raises(ListenError):
@@ -221,7 +221,7 @@ async def test_a_port_in_use_is_the_one_error_that_comes_out(autojump_clock: Moc
 
 
 async def test_who_is_no_candidate_follows_and_never_leads(autojump_clock: MockClock) -> None:
-    net = MemoryNet()
+    net = VirtualNetwork()
     async with trio.open_nursery() as nursery:
         members = [
             VirtualMember(sid, ensemble_of(VOTERS), net, ElectionOptions(candidate=sid != 3))
@@ -241,7 +241,7 @@ async def test_a_leader_that_was_convinced_of_another_in_the_same_round_is_left(
     autojump_clock: MockClock,
 ) -> None:
     """A Java server does so when a third one comes back within its finalize wait, and never says more."""
-    net = MemoryNet()
+    net = VirtualNetwork()
     async with trio.open_nursery() as nursery:
         member = VirtualMember(1, ensemble_of(VOTERS), net)
         await nursery.start(member.run)

@@ -10,13 +10,9 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from captured_log import captured_log
-from faulty_net import FaultyNet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learners import INIT_S, SYNC_S, HeldStorage, ScriptedLeader, host, stage
-from members import ensemble_of
-from memory_storage import MemoryStorage
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.config import MemberConfig, TransportOptions
@@ -25,6 +21,9 @@ from trio_fle.errors import ConnectionLostError, StorageError
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.following import Learner, UnstoredError
 from trio_fle.member.status import Phase
+from trio_fle.sim.disk import VirtualDisk
+from trio_fle.sim.members import captured_log, ensemble_of
+from trio_fle.sim.network import VirtualNetwork
 from trio_fle.storage import StoredVote
 from trio_fle.vote import PeerState, Vote, epoch_of, make_zxid
 from trio_fle.wire.packet import (
@@ -49,7 +48,7 @@ class Play:
     learner: Learner
     commitments: Commitments
     phases: list[Phase]
-    storage: MemoryStorage
+    storage: VirtualDisk
     events: list[dict[str, Any]]
     result: list[str | Exception] = attrs.field(factory=list)
     ended: trio.Event = attrs.field(factory=trio.Event)
@@ -72,13 +71,13 @@ async def learning(
     *,
     sid: int = 1,
     stored: StoredVote | None = None,
-    storage: MemoryStorage | None = None,
+    storage: VirtualDisk | None = None,
     version: int = 0,
     listens: bool = True,
 ) -> AsyncIterator[Play]:
-    net = FaultyNet()
+    net = VirtualNetwork()
     log, events = captured_log()
-    storage = storage or MemoryStorage(stored or StoredVote(0, 0, 0))
+    storage = storage or VirtualDisk(stored or StoredVote(0, 0, 0))
     ensemble = attrs.evolve(ensemble_of({sid: role, 7: FOLLOWER, LEADER: FOLLOWER}), version=version)
     config = MemberConfig(
         path=Path("zoo.cfg"),

@@ -8,11 +8,11 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learners import INIT_S, LEADER, SYNC_S, THREE, TICK_S, HeldStorage, ScriptedLearner, Stage, host, stage
-from memory_storage import MemoryStorage
 from nodes import address_of
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.errors import StorageError
+from trio_fle.sim.disk import VirtualDisk
 from trio_fle.storage import StoredVote
 from trio_fle.vote import MIN_LONG, PeerState, Vote, make_zxid
 from trio_fle.wire.packet import (
@@ -582,7 +582,7 @@ async def test_an_epoch_that_can_not_be_accepted_ends_the_member_before_the_seco
     autojump_clock: MockClock,
 ) -> None:
     """EpochWriteFailureTest (ZOOKEEPER-2307)."""
-    storage = MemoryStorage()
+    storage = VirtualDisk()
     async with stage(storage=storage) as play:
         await play.until_role("LEADING")
         storage.fails = FULL
@@ -601,7 +601,7 @@ async def test_an_epoch_that_can_not_be_begun_ends_the_member_before_it_leads(
     autojump_clock: MockClock,
 ) -> None:
     """ZOOKEEPER-3701: it stops claiming."""
-    storage = MemoryStorage()
+    storage = VirtualDisk()
     async with stage(storage=storage) as play:
         learner = await play.call(1)
         await learner.introduce()

@@ -4,10 +4,11 @@ import random
 
 import pytest
 import trio
-from faulty_net import FaultyNet
-from members import VirtualEnsemble
 from trio.testing import MockClock
 from witness import FIVE, THREE, Witness, host, isolate, watched
+
+from trio_fle.sim.members import VirtualEnsemble
+from trio_fle.sim.network import VirtualNetwork
 
 LEASE_S = 2.5
 SEEDS = [*range(8), 53, 86, 285, 520]
@@ -25,10 +26,10 @@ async def test_a_leader_that_hangs_leads_no_longer_than_its_lease(
     async with watched(THREE) as (ensemble, _, witness):
         await ensemble.start()
         await trio.sleep(2)
-        witness.hang(3)
+        ensemble.hang(3)
         await trio.sleep(leases * LEASE_S)
         assert ensemble.running[3].leads() == (leases < 1)
-        witness.go_on(3)
+        ensemble.go_on(3)
         await trio.sleep(10)
         witness.assert_all_follow()
         if leases != 1:  # then it may be elected again, before its followers have missed it
@@ -43,7 +44,7 @@ async def test_a_leader_that_hangs_counts_as_alive_while_its_kernel_takes_dials(
     async with watched(THREE) as (ensemble, net, witness):
         await ensemble.start()
         await trio.sleep(2)
-        witness.hang(3)
+        ensemble.hang(3)
         for sid in (1, 2):
             if restarted:
                 ensemble.kill(sid)
@@ -53,7 +54,7 @@ async def test_a_leader_that_hangs_counts_as_alive_while_its_kernel_takes_dials(
                     stream.reset()
         before = trio.current_time()
         await trio.sleep(leases * LEASE_S)
-        witness.go_on(3)
+        ensemble.go_on(3)
         await trio.sleep(10)
         witness.assert_all_follow()
         if witness.leader() != 3 and leases >= 1:
@@ -65,13 +66,13 @@ async def test_a_follower_stops_in_time_though_its_leader_hangs(sid: int, autoju
     async with watched(THREE) as (ensemble, _, witness):
         await ensemble.start()
         await trio.sleep(2)
-        witness.hang(3)
+        ensemble.hang(3)
         with trio.fail_after(2):
             await ensemble.stop(sid)
         await ensemble.start(sid)
         await trio.sleep(5)
         assert witness.leader() == 2
-        witness.go_on(3)
+        ensemble.go_on(3)
         await trio.sleep(5)
         witness.assert_all_follow()
 
@@ -85,9 +86,9 @@ async def test_a_member_may_hang_at_any_time_of_its_start(
         async with watched(THREE) as (ensemble, _, witness):
             await ensemble.start()
             await trio.sleep(step * 0.005)
-            witness.hang(sid)
+            ensemble.hang(sid)
             await trio.sleep(leases * LEASE_S)
-            witness.go_on(sid)
+            ensemble.go_on(sid)
             await trio.sleep(6)
             witness.assert_all_follow()
 
@@ -102,9 +103,9 @@ async def test_a_member_may_hang_at_every_step_after_the_decision(
             await ensemble.running[sid].decision()
             for _ in range(steps):
                 await trio.lowlevel.checkpoint()
-            witness.hang(sid)
+            ensemble.hang(sid)
             await trio.sleep(1.2 * LEASE_S)
-            witness.go_on(sid)
+            ensemble.go_on(sid)
             await trio.sleep(6)
             witness.assert_all_follow()
 
@@ -116,10 +117,10 @@ async def test_a_process_that_hangs_while_it_is_stopped_may_be_killed(autojump_c
         ensemble.running[3].stop.set()
         await trio.sleep(0.1)
         assert witness.bodies == {3}
-        witness.hang(3)
+        ensemble.hang(3)
         await trio.sleep(8)
         assert not ensemble.running[3].leads()
-        witness.go_on(3)
+        ensemble.go_on(3)
         ensemble.kill(3)
         await ensemble.start(3)
         await trio.sleep(8)
@@ -136,10 +137,10 @@ async def test_a_machine_that_sleeps_while_its_member_leads_leads_no_more_when_i
     async with watched(THREE) as (ensemble, _, witness):
         await ensemble.start()
         await trio.sleep(2)
-        witness.suspend(3)
+        ensemble.suspend(3)
         await trio.sleep(seconds)
         assert ensemble.running[3].leads() == (seconds < LEASE_S * 0.9)
-        witness.go_on(3)
+        ensemble.go_on(3)
         await trio.sleep(6)
         witness.assert_all_follow()
 
@@ -152,9 +153,9 @@ async def test_a_machine_that_sleeps_while_its_member_follows_follows_again(
     async with watched(THREE) as (ensemble, _, witness):
         await ensemble.start()
         await trio.sleep(2)
-        witness.suspend(sid)
+        ensemble.suspend(sid)
         await trio.sleep(seconds)
-        witness.go_on(sid)
+        ensemble.go_on(sid)
         await trio.sleep(6)
         witness.assert_all_follow()
         assert witness.leader() == 3
@@ -168,16 +169,16 @@ async def test_machines_that_all_sleep_for_an_hour_agree_on_one_leader_again(
         await ensemble.start()
         await trio.sleep(2)
         for sid in THREE:
-            witness.suspend(sid)
+            ensemble.suspend(sid)
         witness.step_s = 10
         await trio.sleep(3600)
         witness.step_s = 0.005
         await trio.sleep(10)
         assert not ensemble.running[3].leads()
-        witness.go_on(first)
+        ensemble.go_on(first)
         await trio.sleep(1)
         for sid in THREE:
-            witness.go_on(sid)
+            ensemble.go_on(sid)
         await trio.sleep(6)
         witness.assert_all_follow()
 
@@ -186,11 +187,11 @@ async def test_a_clock_that_does_not_count_sleep_is_noticed_here(autojump_clock:
     """The test of the tests: a leader whose lease clock stopped with its machine would act again."""
     noticed = pytest.RaisesExc(AssertionError, match="lead at|still work")
     with pytest.RaisesGroup(noticed, flatten_subgroups=True):
-        async with watched(THREE) as (ensemble, _, witness):
+        async with watched(THREE) as (ensemble, _, _):
             await ensemble.start()
             await trio.sleep(2)
             ensemble.running[3].clock_stands_at = ensemble.running[3].clock()
-            witness.suspend(3)
+            ensemble.suspend(3)
             await trio.sleep(6)
 
 
@@ -212,21 +213,23 @@ async def test_stories_of_machines_limits_and_long_clean_ups(seed: int, autojump
             await trio.sleep(lease_s * rng.choice([0.004, 0.04, 0.1, 0.25, 0.6, 1.2]))
             await misfortune(rng, ensemble, net, witness)
         net.mend_all()
-        for sid in witness.stand_still():
-            witness.go_on(sid)
+        for sid in ensemble.stand_still():
+            ensemble.go_on(sid)
         for sid in roles.keys() - ensemble.running.keys():
             await ensemble.start(sid)
         await trio.sleep(6 * lease_s + 15)
         witness.assert_all_follow()
 
 
-async def misfortune(rng: random.Random, ensemble: VirtualEnsemble, net: FaultyNet, witness: Witness) -> None:
+async def misfortune(
+    rng: random.Random, ensemble: VirtualEnsemble, net: VirtualNetwork, witness: Witness
+) -> None:
     sid, other = rng.sample(list(ensemble.roles), 2)
     match rng.choice(["machine", "machine", "isolate", "mend", "reset", "end", "end", "end", "resign"]):
         case "end":
-            await end_or_start(rng, ensemble, witness, sid)
+            await end_or_start(rng, ensemble, sid)
         case "machine":
-            stand_still_or_go_on(rng, witness, sid)
+            stand_still_or_go_on(rng, ensemble, sid)
         case "resign" if sid in ensemble.running:
             with trio.move_on_after(0.5):
                 await ensemble.running[sid].member.resign()
@@ -240,9 +243,9 @@ async def misfortune(rng: random.Random, ensemble: VirtualEnsemble, net: FaultyN
                     stream.reset()
 
 
-async def end_or_start(rng: random.Random, ensemble: VirtualEnsemble, witness: Witness, sid: int) -> None:
+async def end_or_start(rng: random.Random, ensemble: VirtualEnsemble, sid: int) -> None:
     if sid in ensemble.running:
-        witness.go_on(sid)
+        ensemble.go_on(sid)
         if rng.random() < 0.5:
             ensemble.kill(sid)
         else:
@@ -253,8 +256,8 @@ async def end_or_start(rng: random.Random, ensemble: VirtualEnsemble, witness: W
     await ensemble.start(sid)
 
 
-def stand_still_or_go_on(rng: random.Random, witness: Witness, sid: int) -> None:
-    if (standing := witness.stand_still()) and rng.random() < 0.6:
-        witness.go_on(rng.choice(standing))
-    elif sid in witness.ensemble.running and sid not in standing:
-        (witness.hang if rng.random() < 0.5 else witness.suspend)(sid)
+def stand_still_or_go_on(rng: random.Random, ensemble: VirtualEnsemble, sid: int) -> None:
+    if (standing := ensemble.stand_still()) and rng.random() < 0.6:
+        ensemble.go_on(rng.choice(standing))
+    elif sid in ensemble.running and sid not in standing:
+        (ensemble.hang if rng.random() < 0.5 else ensemble.suspend)(sid)

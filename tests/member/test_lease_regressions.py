@@ -4,15 +4,15 @@ import struct
 
 import pytest
 import trio
-from faulty_net import FaultyNet
-from members import VirtualEnsemble
-from memory_net import IN_USE
-from memory_storage import MemoryStorage
+from socket_errors import IN_USE
 from trio.testing import MockClock, wait_all_tasks_blocked
 from witness import FIVE, THREE, Witness, host, isolate, separate, watched
 
 from trio_fle.ensemble import HostPort
 from trio_fle.member.term import Leadership
+from trio_fle.sim.disk import VirtualDisk
+from trio_fle.sim.members import VirtualEnsemble
+from trio_fle.sim.network import VirtualNetwork
 from trio_fle.storage import Followed
 from trio_fle.vote import PeerState
 from trio_fle.wire import Hello, encode_frame, encode_hello
@@ -20,7 +20,7 @@ from trio_fle.wire import Hello, encode_frame, encode_hello
 LEASE_S = 2.5
 
 
-def reset(net: FaultyNet, here: int, there: int) -> None:
+def reset(net: VirtualNetwork, here: int, there: int) -> None:
     """Break all connections between two hosts at one end; the other learns nothing."""
     for stream in net.between(host(here), host(there)):
         if stream.here == host(here):
@@ -29,11 +29,11 @@ def reset(net: FaultyNet, here: int, there: int) -> None:
 
 def followed(ensemble: VirtualEnsemble, sid: int) -> Followed | None:
     storage = ensemble.storages[sid]
-    assert isinstance(storage, MemoryStorage)
+    assert isinstance(storage, VirtualDisk)
     return storage.stored.followed
 
 
-async def led_by_3_with_1(ensemble: VirtualEnsemble, net: FaultyNet) -> None:
+async def led_by_3_with_1(ensemble: VirtualEnsemble, net: VirtualNetwork) -> None:
     """3 leads and 1 follows; the two are then cut off from each other, and 2 never knew of 3."""
     separate(net, 3, 2)
     await ensemble.start(1, 3)
@@ -89,7 +89,7 @@ async def test_a_follower_whose_leader_stays_silent_while_it_says_goodbye_keeps_
         assert witness.leader() == 1
 
 
-async def forge_looking(net: FaultyNet, victim: int, claimed: int, round_: int) -> trio.abc.Stream:
+async def forge_looking(net: VirtualNetwork, victim: int, claimed: int, round_: int) -> trio.abc.Stream:
     """Say under another's id that it looks for a leader."""
     stream = net.call(HostPort(host(victim), 3888), "198.51.100.7")
     await stream.send_all(encode_hello(Hello(claimed, (HostPort(host(claimed), 3888),))))

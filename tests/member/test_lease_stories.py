@@ -4,11 +4,12 @@ import random
 
 import pytest
 import trio
-from faulty_net import FaultyNet
-from members import VirtualEnsemble
-from memory_storage import MemoryStorage
 from trio.testing import MockClock
 from witness import FIVE, THREE, host, isolate, watched
+
+from trio_fle.sim.disk import VirtualDisk
+from trio_fle.sim.members import VirtualEnsemble
+from trio_fle.sim.network import VirtualNetwork
 
 LEASE_S = 2.5
 """syncLimit 5 * tickTime 500 ms; less the margin of 10 %."""
@@ -116,7 +117,7 @@ async def test_a_follower_that_stops_in_good_order_leaves_no_promise_behind(
         await ensemble.start()
         await trio.sleep(2)
         storage = ensemble.storages[1]
-        assert isinstance(storage, MemoryStorage)
+        assert isinstance(storage, VirtualDisk)
         assert storage.stored.followed is not None
         ensemble.running.pop(1).stop.set()
         await trio.sleep(1)
@@ -219,7 +220,7 @@ async def test_stories_of_cuts_resets_kills_and_drifting_clocks(seed: int, autoj
 
 
 async def misfortune(
-    rng: random.Random, ensemble: VirtualEnsemble, net: FaultyNet, roles: dict[int, str]
+    rng: random.Random, ensemble: VirtualEnsemble, net: VirtualNetwork, roles: dict[int, str]
 ) -> None:
     sid, other = rng.sample(list(roles), 2)
     match rng.choice(["kill", "kill", "isolate", "cut", "mend", "mend", "reset", "stop", "resign"]):

@@ -6,10 +6,6 @@ from pathlib import Path
 import attrs
 import pytest
 import trio
-from captured_log import captured_log
-from members import VirtualEnsemble, ensemble_of
-from memory_net import MemoryNet
-from memory_storage import MemoryStorage
 from nodes import address_of
 from trio.testing import MockClock
 
@@ -18,6 +14,9 @@ from trio_fle.config import MemberConfig, TransportOptions
 from trio_fle.election.options import ElectionOptions
 from trio_fle.errors import StorageError
 from trio_fle.member.term import Leadership
+from trio_fle.sim.disk import VirtualDisk
+from trio_fle.sim.members import VirtualEnsemble, captured_log, ensemble_of
+from trio_fle.sim.network import VirtualNetwork
 from trio_fle.vote import LearnerType, PeerState
 
 THREE = dict.fromkeys((1, 2, 3), "participant")
@@ -44,8 +43,8 @@ def config_of(sid: int, roles: dict[int, str]) -> MemberConfig:
 class Alone:
     """What a member that is an ensemble by itself is opened with."""
 
-    net: MemoryNet = attrs.field(factory=MemoryNet)
-    storage: MemoryStorage = attrs.field(factory=MemoryStorage)
+    net: VirtualNetwork = attrs.field(factory=VirtualNetwork)
+    storage: VirtualDisk = attrs.field(factory=VirtualDisk)
 
     def open(self) -> AbstractAsyncContextManager[trio_fle.Member]:
         return trio_fle.open_member(
@@ -188,11 +187,11 @@ async def test_a_library_logs_nothing_unless_it_is_given_a_logger(
     autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log, events = captured_log()
-    net = MemoryNet()
+    net = VirtualNetwork()
     async with trio_fle.open_member(
         config_of(1, ALONE),
         transport=net.host("x"),
-        storage=MemoryStorage(),
+        storage=VirtualDisk(),
         log=log,
         clock=trio.current_time,
     ) as member:

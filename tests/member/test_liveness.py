@@ -3,20 +3,20 @@
 import attrs
 import pytest
 import trio
-from memory_net import IN_USE
-from memory_storage import MemoryStorage
+from socket_errors import IN_USE
 from trio.testing import MockClock
 from witness import THREE, host, watched
 
 from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import HostPort
+from trio_fle.sim.disk import VirtualDisk
 from trio_fle.storage import Followed
 from trio_fle.vote import make_zxid
 from trio_fle.wire.packet import LearnerInfo, PacketType, QuorumPacket, encode_learner_info, encode_packet
 
 
 @attrs.define(eq=False)
-class SlowStorage(MemoryStorage):
+class SlowStorage(VirtualDisk):
     """Takes long to make an epoch the current one."""
 
     begin_s: float = 0.0

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import pytest
 import trio
-from members import VirtualMember, ensemble_of
-from memory_net import MemoryHost, MemoryNet
 from test_lease_regressions import reset
 from trio.testing import MockClock
 from witness import FIVE, THREE, Witness, host, watched
 
 from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import HostPort
+from trio_fle.sim.members import VirtualMember, ensemble_of
+from trio_fle.sim.network import VirtualHost, VirtualNetwork
 
 
 async def leaderless_s(witness: Witness) -> float:
@@ -35,9 +35,9 @@ async def test_a_voter_that_left_and_joined_again_is_not_voted_for_once_it_is_si
         await trio.sleep(1.5)
         assert witness.leader() == 5
         if how == "hung":
-            witness.hang(4)
+            ensemble.hang(4)
         else:
-            witness.suspend(4)
+            ensemble.suspend(4)
             net.black_holes |= {HostPort(host(4), 2888), HostPort(host(4), 3888)}
         await trio.sleep(1)
         ensemble.kill(5)
@@ -66,17 +66,17 @@ async def test_a_leader_that_waits_to_the_end_is_not_given_up_by_followers_that_
     wait_s: float, listens_after_s: float, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a Java server among members of ours: it is elected, and knows that only after its finalize wait."""
-    listen = MemoryHost.listen
+    listen = VirtualHost.listen
 
     async def listen_late(
-        self: MemoryHost, addresses: Sequence[HostPort]
+        self: VirtualHost, addresses: Sequence[HostPort]
     ) -> Sequence[trio.abc.Listener[trio.abc.Stream]]:
         if self.name == host(3) and addresses[0].port == 2888:
             await trio.sleep(listens_after_s)
         return await listen(self, addresses)
 
-    monkeypatch.setattr(MemoryHost, "listen", listen_late)
-    net = MemoryNet()
+    monkeypatch.setattr(VirtualHost, "listen", listen_late)
+    net = VirtualNetwork()
     async with trio.open_nursery() as nursery:
         members = [
             VirtualMember(

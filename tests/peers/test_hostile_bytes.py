@@ -5,10 +5,10 @@ import trio
 import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_net import MemoryNet
 from nodes import Caller, Node, address_of, body, call, hello, start_all
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from trio_fle.sim.network import VirtualNetwork
 from trio_fle.wire import encode_frame
 
 CONFIG = b"server.1=h:1:2:participant\nversion=0"
@@ -26,7 +26,7 @@ async def test_a_malformed_notification_is_skipped_and_the_connection_stays(
     name: str, autojump_clock: MockClock
 ) -> None:
     """FLEMalformedNotificationMessageTest, ZOOKEEPER-3769."""
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         caller = await call(node, 2)
@@ -40,7 +40,7 @@ async def test_a_malformed_notification_is_skipped_and_the_connection_stays(
 
 async def test_a_nonsense_configuration_text_reaches_whoever_parses_it(autojump_clock: MockClock) -> None:
     """The fifth of the malformed ones: the message is sound, its text is not."""
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         caller = await call(node, 2)
@@ -54,7 +54,7 @@ async def test_every_truncation_is_survived_and_too_many_cost_the_connection(
     autojump_clock: MockClock,
 ) -> None:
     whole = VOTE[:40] + len(CONFIG).to_bytes(4, "big") + CONFIG
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         caller = await call(node, 2)
@@ -79,7 +79,7 @@ async def test_a_frame_length_out_of_bounds_closes_the_connection(
     length: int, autojump_clock: MockClock
 ) -> None:
     """CnxManagerTest.testCnxManagerSpinLock."""
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         caller = await call(node, 2)
@@ -91,7 +91,7 @@ async def test_a_frame_length_out_of_bounds_closes_the_connection(
 
 
 async def test_the_longest_frame_is_taken(autojump_clock: MockClock) -> None:
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         caller = await call(node, 2)
@@ -102,7 +102,7 @@ async def test_the_longest_frame_is_taken(autojump_clock: MockClock) -> None:
 
 
 async def test_a_handshake_may_come_one_byte_at_a_time(autojump_clock: MockClock) -> None:
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         stream = node.net.call(address_of(1))
@@ -118,7 +118,7 @@ async def test_a_handshake_may_come_one_byte_at_a_time(autojump_clock: MockClock
 )
 async def test_a_bad_address_closes_this_connection_only(address: bytes, autojump_clock: MockClock) -> None:
     """The first of them ends a Java listener for good. CnxManagerTest.testInitialMessage."""
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         stream = node.net.call(address_of(1))
@@ -136,7 +136,7 @@ def test_any_bytes_leave_the_member_working(data: bytes) -> None:
     """ZOOKEEPER-1633, -2186."""
 
     async def main() -> None:
-        node = Node(MemoryNet(), 1, (1, 2))
+        node = Node(VirtualNetwork(), 1, (1, 2))
         async with trio.open_nursery() as nursery:
             await start_all(nursery, [node])
             stream = node.net.call(address_of(1))
@@ -154,7 +154,7 @@ def test_any_bytes_leave_the_member_working(data: bytes) -> None:
 
 async def test_one_line_a_minute_tells_of_a_port_scanner(autojump_clock: MockClock) -> None:
     """Health checks connect and close, a thousand times in a minute."""
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         for number in range(1000):
@@ -176,7 +176,7 @@ async def test_one_line_a_minute_tells_of_a_port_scanner(autojump_clock: MockClo
 
 
 async def test_who_claims_an_id_and_hangs_up_does_not_fill_the_log(autojump_clock: MockClock) -> None:
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         for _ in range(500):
@@ -187,7 +187,7 @@ async def test_who_claims_an_id_and_hangs_up_does_not_fill_the_log(autojump_cloc
 
 
 async def test_a_legal_frame_that_never_ends_holds_its_own_bytes_only(autojump_clock: MockClock) -> None:
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         caller = await call(node, 2)

@@ -4,15 +4,15 @@ import itertools
 
 import pytest
 import trio
-from memory_net import MemoryNet
 from nodes import Caller, Node, address_of, call, start_all
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.ensemble import HostPort
+from trio_fle.sim.network import VirtualNetwork
 from trio_fle.vote import MAX_LONG
 
 
-def everybody(net: MemoryNet, size: int) -> list[Node]:
+def everybody(net: VirtualNetwork, size: int) -> list[Node]:
     ids = tuple(range(1, size + 1))
     return [Node(net, sid, ids) for sid in ids]
 
@@ -21,7 +21,7 @@ def everybody(net: MemoryNet, size: int) -> list[Node]:
 async def test_in_whatever_order_they_start_each_pair_has_one_connection(
     order: tuple[int, ...], autojump_clock: MockClock
 ) -> None:
-    nodes = everybody(MemoryNet(), 3)
+    nodes = everybody(VirtualNetwork(), 3)
     async with trio.open_nursery() as nursery:
         for sid in order:
             await start_all(nursery, [nodes[sid - 1]])
@@ -39,7 +39,7 @@ async def test_in_whatever_order_they_start_each_pair_has_one_connection(
 
 async def test_notifications_cross_both_ways(autojump_clock: MockClock) -> None:
     """CnxManagerTest.testCnxManager: whoever has something to say is dialled back."""
-    nodes = everybody(MemoryNet(), 5)
+    nodes = everybody(VirtualNetwork(), 5)
     async with trio.open_nursery() as nursery:
         await start_all(nursery, nodes)
         for node in nodes:
@@ -55,7 +55,7 @@ async def test_notifications_cross_both_ways(autojump_clock: MockClock) -> None:
 
 async def test_a_restarted_server_is_connected_again_once(autojump_clock: MockClock) -> None:
     for killed in (1, 2, 3):
-        nodes = everybody(MemoryNet(), 3)
+        nodes = everybody(VirtualNetwork(), 3)
         async with trio.open_nursery() as nursery:
             await start_all(nursery, nodes)
             await trio.sleep(2)
@@ -79,7 +79,7 @@ async def test_the_last_message_is_repeated_where_the_first_connection_lost_it(
     autojump_clock: MockClock,
 ) -> None:
     """ZOOKEEPER-481, -512: the first frame of each connection is lost with it."""
-    net = MemoryNet()
+    net = VirtualNetwork()
     node = Node(net, 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
@@ -95,7 +95,7 @@ async def test_the_last_message_is_repeated_where_the_first_connection_lost_it(
 
 
 async def test_the_own_id_is_turned_away_and_counted(autojump_clock: MockClock) -> None:
-    node = Node(MemoryNet(), 2, (1, 2, 3))
+    node = Node(VirtualNetwork(), 2, (1, 2, 3))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         for _ in range(5):
@@ -110,7 +110,7 @@ async def test_a_knock_of_a_configured_id_is_answered_at_its_configured_address(
     autojump_clock: MockClock,
 ) -> None:
     """ZOOKEEPER-2164, and decision 15: not where the caller says."""
-    net = MemoryNet()
+    net = VirtualNetwork()
     node = Node(net, 2, (1, 2))
     elsewhere = HostPort("203.0.113.66", 666)
     async with trio.open_nursery() as nursery:
@@ -128,7 +128,7 @@ async def test_a_knock_of_a_configured_id_is_answered_at_its_configured_address(
 async def test_an_unconfigured_id_is_dialled_where_it_says_if_that_can_be(
     unusable: str, autojump_clock: MockClock
 ) -> None:
-    net = MemoryNet()
+    net = VirtualNetwork()
     node = Node(net, 200, (200,))
     said = HostPort("203.0.113.5", 3888)
     async with trio.open_nursery() as nursery:
@@ -152,7 +152,7 @@ async def test_an_unconfigured_id_is_dialled_where_it_says_if_that_can_be(
 
 async def test_forged_knocks_leave_a_living_connection_alone(autojump_clock: MockClock) -> None:
     """Ten a second for ten minutes: the connection lives, and a line a minute tells of them at most."""
-    net = MemoryNet()
+    net = VirtualNetwork()
     one, two = Node(net, 1, (1, 2)), Node(net, 2, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [one, two])
@@ -173,7 +173,7 @@ async def test_forged_knocks_leave_a_living_connection_alone(autojump_clock: Moc
 
 
 async def test_forged_knocks_for_a_dead_server_cost_few_dials(autojump_clock: MockClock) -> None:
-    net = MemoryNet()
+    net = VirtualNetwork()
     node = Node(net, 2, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
@@ -187,7 +187,7 @@ async def test_forged_knocks_for_a_dead_server_cost_few_dials(autojump_clock: Mo
 async def test_observers_without_an_id_get_negative_ids_and_leave_nothing_behind(
     autojump_clock: MockClock,
 ) -> None:
-    net = MemoryNet()
+    net = VirtualNetwork()
     node = Node(net, 2, (1, 2, 3))
     said = HostPort("203.0.113.5", 3888)
     async with trio.open_nursery() as nursery:
@@ -217,7 +217,7 @@ async def test_observers_without_an_id_get_negative_ids_and_leave_nothing_behind
 
 
 async def test_strangers_are_kept_up_to_a_number(autojump_clock: MockClock) -> None:
-    node = Node(MemoryNet(), 2, (1, 2))
+    node = Node(VirtualNetwork(), 2, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         kept = [await call(node, 1000 + number) for number in range(100)]
@@ -231,7 +231,7 @@ async def test_strangers_are_kept_up_to_a_number(autojump_clock: MockClock) -> N
 
 
 async def test_a_second_connection_waits_until_it_proves_itself(autojump_clock: MockClock) -> None:
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         first = await call(node, 2)
@@ -259,7 +259,7 @@ async def test_a_second_connection_waits_until_it_proves_itself(autojump_clock: 
 async def test_a_second_connection_takes_over_when_the_first_ends_and_goes_when_it_does_not(
     autojump_clock: MockClock,
 ) -> None:
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         first = await call(node, 2)
@@ -282,7 +282,7 @@ async def test_messages_of_one_peer_are_never_reordered_by_a_new_connection(
     autojump_clock: MockClock,
 ) -> None:
     """Decision 8: the replaced connection has fully ended before its successor delivers."""
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         number = 0
@@ -301,7 +301,7 @@ async def test_messages_of_one_peer_are_never_reordered_by_a_new_connection(
 
 async def test_a_legacy_handshake_of_an_observer_is_taken(autojump_clock: MockClock) -> None:
     """CnxManagerTest.testCnxManagerNPE (ZOOKEEPER-1789)."""
-    node = Node(MemoryNet(), 2, (1, 2), observers=(5,))
+    node = Node(VirtualNetwork(), 2, (1, 2), observers=(5,))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         stream = node.net.call(address_of(2))
@@ -317,7 +317,7 @@ async def test_of_many_that_would_replace_a_connection_only_the_newest_waits(
     autojump_clock: MockClock,
 ) -> None:
     """A stranger that claims an id again and again takes one place, not one for each time."""
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         first = await call(node, 2)
@@ -337,7 +337,7 @@ async def test_of_many_that_would_replace_a_connection_only_the_newest_waits(
 @pytest.mark.parametrize("claim", ["localhost", "127.1", "2130706433", "0x7f.1", "0", "evil.example"])
 async def test_a_stranger_is_dialled_at_plain_numbers_only(claim: str, autojump_clock: MockClock) -> None:
     """Anything else asks a resolver, or is our own host in another spelling."""
-    net = MemoryNet()
+    net = VirtualNetwork()
     node = Node(net, 2, (1, 2, 3))
     async with trio.open_nursery() as nursery:
         await nursery.start(node.run)

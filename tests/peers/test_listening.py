@@ -5,17 +5,18 @@ import os
 
 import pytest
 import trio
-from memory_net import IN_USE, UNRESOLVED, MemoryNet
 from nodes import Node, address_of, call, start_all
+from socket_errors import IN_USE, UNRESOLVED
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.config import TransportOptions
 from trio_fle.errors import ListenError
+from trio_fle.sim.network import VirtualNetwork
 
 
 async def test_silent_callers_do_not_delay_a_server_that_joins(autojump_clock: MockClock) -> None:
     """ZOOKEEPER-3296, and the slow loris: a Java listener waits for each of them in turn."""
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         silent = [node.net.call(address_of(1)) for _ in range(100)]
@@ -31,7 +32,7 @@ async def test_silent_callers_do_not_delay_a_server_that_joins(autojump_clock: M
 
 
 async def test_of_too_many_silent_callers_the_one_that_waited_longest_goes(autojump_clock: MockClock) -> None:
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         silent = []
@@ -49,7 +50,7 @@ async def test_of_too_many_silent_callers_the_one_that_waited_longest_goes(autoj
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ECONNABORTED, errno.ETIMEDOUT, errno.ENOBUFS])
 async def test_errors_of_accept_do_not_end_the_listener(number: int, autojump_clock: MockClock) -> None:
     """ZOOKEEPER-2836: for a second of each."""
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         node.net.listeners[address_of(1)].errors += [OSError(number, os.strerror(number))] * 10
@@ -66,7 +67,7 @@ async def test_errors_of_accept_do_not_end_the_listener(number: int, autojump_cl
 
 
 async def test_an_address_in_use_is_tried_so_often_and_no_more(autojump_clock: MockClock) -> None:
-    net = MemoryNet(bind_errors=[IN_USE] * 3)
+    net = VirtualNetwork(bind_errors=[IN_USE] * 3)
     node = Node(net, 1, (1,))
     with pytest.RaisesGroup(
         pytest.RaisesExc(ListenError, match=r"192\.0\.2\.1:3888: Address already in use \(3 tries\)"),
@@ -79,7 +80,7 @@ async def test_an_address_in_use_is_tried_so_often_and_no_more(autojump_clock: M
 
 
 async def test_an_address_that_becomes_free_in_time_is_taken(autojump_clock: MockClock) -> None:
-    net = MemoryNet(bind_errors=[IN_USE] * 2)
+    net = VirtualNetwork(bind_errors=[IN_USE] * 2)
     node = Node(net, 1, (1,))
     async with trio.open_nursery() as nursery:
         await nursery.start(node.run)
@@ -88,7 +89,7 @@ async def test_an_address_that_becomes_free_in_time_is_taken(autojump_clock: Moc
 
 
 async def test_no_number_of_tries_means_for_ever(autojump_clock: MockClock) -> None:
-    net = MemoryNet(bind_errors=[IN_USE] * 1000)
+    net = VirtualNetwork(bind_errors=[IN_USE] * 1000)
     node = Node(net, 1, (1,), TransportOptions(bind_retries=0))
     async with trio.open_nursery() as nursery:
         await nursery.start(node.run)
@@ -98,7 +99,7 @@ async def test_no_number_of_tries_means_for_ever(autojump_clock: MockClock) -> N
 
 async def test_an_own_name_that_does_not_resolve_yet_is_waited_for(autojump_clock: MockClock) -> None:
     """ZOOKEEPER-3320, -3991 (testCnxManagerListenerThreadConfigurableRetry): not one of the tries."""
-    net = MemoryNet(bind_errors=[UNRESOLVED] * 60)
+    net = VirtualNetwork(bind_errors=[UNRESOLVED] * 60)
     one, two = Node(net, 1, (1, 2)), Node(net, 2, (1, 2))
     async with trio.open_nursery() as nursery:
         await nursery.start(one.run)

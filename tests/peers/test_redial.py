@@ -5,17 +5,17 @@ import itertools
 import attrs
 import pytest
 import trio
-from memory_net import MemoryNet
 from nodes import Node, address_of, call, start_all
 from trio.abc import Listener, Stream
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.ensemble import HostPort
+from trio_fle.sim.network import VirtualNetwork
 
 
 async def test_a_black_hole_delays_nobody_else(autojump_clock: MockClock) -> None:
     """ZOOKEEPER-822, -880, -3756: a dial that never returns."""
-    net = MemoryNet(black_holes={address_of(1), address_of(2)})
+    net = VirtualNetwork(black_holes={address_of(1), address_of(2)})
     nodes = [Node(net, sid, (1, 2, 3, 4, 5)) for sid in (3, 4, 5)]
     async with trio.open_nursery() as nursery:
         await start_all(nursery, nodes)
@@ -28,7 +28,7 @@ async def test_a_black_hole_delays_nobody_else(autojump_clock: MockClock) -> Non
 
 async def test_telling_a_dead_peer_never_waits(autojump_clock: MockClock) -> None:
     """CnxManagerTest.testCnxManagerTimeout."""
-    net = MemoryNet(black_holes={address_of(1)})
+    net = VirtualNetwork(black_holes={address_of(1)})
     node = Node(net, 2, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
@@ -41,7 +41,7 @@ async def test_telling_a_dead_peer_never_waits(autojump_clock: MockClock) -> Non
 
 async def test_a_hundred_messages_at_once_make_one_dial(autojump_clock: MockClock) -> None:
     """ZOOKEEPER-4220."""
-    net = MemoryNet(black_holes={address_of(1)})
+    net = VirtualNetwork(black_holes={address_of(1)})
     node = Node(net, 2, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
@@ -55,7 +55,7 @@ async def test_a_hundred_messages_at_once_make_one_dial(autojump_clock: MockCloc
 
 async def test_a_dial_is_given_up_and_tried_again_for_ever(autojump_clock: MockClock) -> None:
     """QuorumCnxManagerSocketConnectionTimeoutTest: and told once."""
-    net = MemoryNet(black_holes={address_of(1)})
+    net = VirtualNetwork(black_holes={address_of(1)})
     node = Node(net, 2, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
@@ -72,7 +72,7 @@ async def test_a_dial_is_given_up_and_tried_again_for_ever(autojump_clock: MockC
 
 
 async def test_a_refused_dial_is_repeated_with_growing_waits(autojump_clock: MockClock) -> None:
-    net = MemoryNet()
+    net = VirtualNetwork()
     node = Node(net, 2, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
@@ -87,7 +87,7 @@ async def test_a_refused_dial_is_repeated_with_growing_waits(autojump_clock: Moc
 
 async def test_the_address_is_asked_for_at_each_dial(autojump_clock: MockClock) -> None:
     """ZOOKEEPER-1506, -2982: a pod comes back under its name, at another address."""
-    net = MemoryNet()
+    net = VirtualNetwork()
     moved = HostPort("203.0.113.9", 3888)
     net.moved[address_of(1)] = moved
     two = Node(net, 2, (1, 2))
@@ -108,7 +108,7 @@ async def test_the_address_is_asked_for_at_each_dial(autojump_clock: MockClock) 
 
 
 async def test_a_broken_connection_is_dialled_again_at_once(autojump_clock: MockClock) -> None:
-    net = MemoryNet()
+    net = VirtualNetwork()
     two = Node(net, 2, (1, 2))
     (listener,) = await net.host("x").listen([address_of(1)])
     async with trio.open_nursery() as nursery:
@@ -126,7 +126,7 @@ async def test_a_broken_connection_is_dialled_again_at_once(autojump_clock: Mock
 
 
 async def test_a_peer_that_hangs_up_at_once_is_not_dialled_in_a_tight_loop(autojump_clock: MockClock) -> None:
-    net = MemoryNet()
+    net = VirtualNetwork()
     two = Node(net, 2, (1, 2))
     (listener,) = await net.host("x").listen([address_of(1)])
     async with trio.open_nursery() as nursery:
@@ -155,7 +155,7 @@ async def knocks(listener: Listener[Stream]) -> int:
 
 async def test_a_lower_id_leaves_the_higher_one_time_to_dial_again(autojump_clock: MockClock) -> None:
     """A knock that crosses the renewed connection makes a Java server drop it."""
-    net = MemoryNet()
+    net = VirtualNetwork()
     one = Node(net, 1, (1, 2))
     (listener,) = await net.host("x").listen([address_of(2)])
     async with trio.open_nursery() as nursery:
@@ -182,7 +182,7 @@ async def test_a_lower_id_leaves_the_higher_one_time_to_dial_again(autojump_cloc
 async def test_who_was_connected_and_refuses_is_known_to_be_gone_at_once(
     other: int, autojump_clock: MockClock
 ) -> None:
-    net = MemoryNet()
+    net = VirtualNetwork()
     mine, theirs = Node(net, 2, (2, other)), Node(net, other, (2, other))
     said: list[tuple[int, bool]] = []
     mine.manager.present = lambda sid, there: said.append((sid, there))
@@ -206,7 +206,7 @@ async def test_who_was_connected_and_refuses_is_known_to_be_gone_at_once(
 
 async def test_a_thousand_reconnects_leave_no_task_behind(autojump_clock: MockClock) -> None:
     """ZOOKEEPER-2442, -4309, CnxManagerTest.testWorkerThreads."""
-    node = Node(MemoryNet(), 1, (1, 2))
+    node = Node(VirtualNetwork(), 1, (1, 2))
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [node])
         caller = await call(node, 2)
@@ -222,7 +222,7 @@ async def test_a_thousand_reconnects_leave_no_task_behind(autojump_clock: MockCl
 
 
 async def test_removed_voters_are_left_and_added_ones_dialled(autojump_clock: MockClock) -> None:
-    net = MemoryNet()
+    net = VirtualNetwork()
     nodes = [Node(net, sid, (1, 2, 3)) for sid in (1, 2, 3)]
     async with trio.open_nursery() as nursery:
         three = attrs.evolve(nodes[2], ids=(1, 3))

@@ -13,9 +13,9 @@ import pytest
 import trio
 from crash_model import FaultyOs
 from datadirs import Directory, listing, log
-from memory_storage import MemoryStorage
 
 from trio_fle.errors import StorageError
+from trio_fle.sim.disk import VirtualDisk
 from trio_fle.storage import DurableStorage, Followed, Storage, StoredVote, files
 from trio_fle.storage.durable import FOLLOW_AFTER_S
 from trio_fle.storage.epochs import read_epoch
@@ -48,7 +48,7 @@ LIMIT_S = 60
 def storage(request: pytest.FixtureRequest, directory: Directory) -> Iterator[Storage]:
     """Each storage that a member can be given: what tests rely on is what production does."""
     made: Storage = (
-        DurableStorage(directory.data, directory.data) if request.param == "durable" else MemoryStorage()
+        DurableStorage(directory.data, directory.data) if request.param == "durable" else VirtualDisk()
     )
     yield made
     made.close()
@@ -108,7 +108,7 @@ async def test_every_call_is_a_checkpoint_and_cancelled_before_it_begins_does_no
 
 
 async def test_storage_in_memory_fails_when_told_to() -> None:
-    storage = MemoryStorage()
+    storage = VirtualDisk()
     await storage.accept_epoch(1)
     storage.fails = StorageError("full")
     for call in (storage.load(), storage.accept_epoch(2), storage.begin_epoch(2, None)):

@@ -7,15 +7,14 @@ from typing import Any
 
 import attrs
 import trio
-from faulty_net import FaultyNet
-from members import VirtualMember, ensemble_of
-from memory_net import MemoryNet
-from memory_storage import MemoryStorage
 from trio.abc import Listener, Stream
 
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError, FleError, RefusedError
 from trio_fle.member.learner_link import LearnerLink
+from trio_fle.sim.disk import VirtualDisk
+from trio_fle.sim.members import VirtualMember, ensemble_of
+from trio_fle.sim.network import VirtualNetwork
 from trio_fle.storage import Followed, StoredVote
 from trio_fle.vote import PeerState, Vote, make_zxid
 from trio_fle.wire import (
@@ -55,7 +54,7 @@ def quorum_port(sid: int) -> HostPort:
 class ScriptedVoter:
     """Listens on an election port; answers every LOOKING vote with the same vote, or with ``vote``."""
 
-    net: MemoryNet
+    net: VirtualNetwork
     sid: int
     vote: Vote | None = None
     silent: bool = False
@@ -103,7 +102,7 @@ class ScriptedVoter:
 
 
 @attrs.define(eq=False)
-class HeldStorage(MemoryStorage):
+class HeldStorage(VirtualDisk):
     """Storage whose writes wait while their name is in ``holds``; and a list of all writes in order."""
 
     holds: set[str] = attrs.field(factory=set)
@@ -112,11 +111,11 @@ class HeldStorage(MemoryStorage):
 
     async def accept_epoch(self, epoch: int) -> None:
         await self._hold("accept_epoch")
-        await MemoryStorage.accept_epoch(self, epoch)
+        await VirtualDisk.accept_epoch(self, epoch)
 
     async def begin_epoch(self, epoch: int, followed: Followed | None) -> None:
         await self._hold("begin_epoch")
-        await MemoryStorage.begin_epoch(self, epoch, followed)
+        await VirtualDisk.begin_epoch(self, epoch, followed)
 
     async def _hold(self, name: str) -> None:
         self.calls.append(name)
@@ -215,7 +214,7 @@ class ScriptedLearner:
 class ScriptedLeader:
     """Listens on a quorum port; the test speaks for it, one link at a time."""
 
-    net: MemoryNet
+    net: VirtualNetwork
     sid: int
     listener: Listener[Stream] = attrs.field(init=False)
     link: LearnerLink = attrs.field(init=False)
@@ -286,7 +285,7 @@ class Stage:
     """One member, the scripted voters around it, and the network."""
 
     nursery: trio.Nursery
-    net: FaultyNet
+    net: VirtualNetwork
     member: VirtualMember
     voters: Mapping[int, ScriptedVoter]
     failure: list[BaseException] = attrs.field(factory=list, init=False)
@@ -338,7 +337,7 @@ async def stage(
     roles: Mapping[int, str] = THREE,
     *,
     stored: StoredVote | None = None,
-    storage: MemoryStorage | None = None,
+    storage: VirtualDisk | None = None,
     votes: Mapping[int, Vote] | None = None,
     silent: Collection[int] = (),
     listening: Collection[int] = (),
@@ -348,8 +347,8 @@ async def stage(
 
     ``silent`` voters say nothing; those ``listening`` on their quorum ports do so before the member starts.
     """
-    net = FaultyNet()
-    storage = storage or MemoryStorage(stored or StoredVote(0, 0, 0))
+    net = VirtualNetwork()
+    storage = storage or VirtualDisk(stored or StoredVote(0, 0, 0))
     async with trio.open_nursery() as nursery:
         voters = {
             other: ScriptedVoter(net, other, (votes or {}).get(other), other in silent)

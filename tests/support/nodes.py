@@ -5,14 +5,14 @@ from typing import Any
 
 import attrs
 import trio
-from captured_log import captured_log
 from core_driver import looking
-from memory_net import MemoryNet
 from trio.abc import Stream
 
 from trio_fle.config import TransportOptions
 from trio_fle.ensemble import HostPort
 from trio_fle.peers import ConnectionManager, Identity
+from trio_fle.sim.members import captured_log
+from trio_fle.sim.network import VirtualNetwork
 from trio_fle.wire import (
     FrameBuffer,
     Hello,
@@ -44,7 +44,7 @@ def body(zxid: int, sid: int = 1) -> bytes:
 class Node:
     """One manager, what it was told, and what it logged."""
 
-    net: MemoryNet
+    net: VirtualNetwork
     sid: int
     ids: tuple[int, ...]
     options: TransportOptions = attrs.field(factory=TransportOptions)

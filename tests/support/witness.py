@@ -5,11 +5,10 @@ from contextlib import asynccontextmanager
 
 import attrs
 import trio
-from faulty_net import FaultyNet
-from members import VirtualEnsemble, VirtualMember
-from standstill import Standstill
 
 from trio_fle.member import Term
+from trio_fle.sim.members import VirtualEnsemble, VirtualMember
+from trio_fle.sim.network import VirtualNetwork
 
 THREE = dict.fromkeys((1, 2, 3), "participant")
 FIVE = dict.fromkeys((1, 2, 3, 4, 5), "participant")
@@ -25,12 +24,12 @@ def host(sid: int) -> str:
     return f"192.0.2.{sid}"
 
 
-def isolate(net: FaultyNet, sid: int, roles: dict[int, str]) -> None:
+def isolate(net: VirtualNetwork, sid: int, roles: dict[int, str]) -> None:
     for other in roles.keys() - {sid}:
         separate(net, sid, other)
 
 
-def separate(net: FaultyNet, one: int, another: int) -> None:
+def separate(net: VirtualNetwork, one: int, another: int) -> None:
     net.cut(host(one), host(another))
     net.cut(host(another), host(one))
 
@@ -65,7 +64,6 @@ class Witness:
     lasts (else: only as long as the last lease that followers have granted)."""
     step_s: float = STEP_S
     ensemble: VirtualEnsemble = attrs.field(init=False)
-    machines: Standstill = attrs.field(factory=Standstill, init=False)
     bodies: set[int] = attrs.field(factory=set)
     epochs: list[int] = attrs.field(factory=list)
     led: list[tuple[float, int]] = attrs.field(factory=list)
@@ -115,7 +113,7 @@ class Witness:
             if (leading := member.member._leading) is not None:
                 granted = max(granted, leading.lease.end())
                 self._granted[sid] = member, granted
-            excused = not self.strict or self.machines.holds(member.root)
+            excused = not self.strict or self.ensemble.machines.holds(member.root)
             if excused and member.clock() >= granted:
                 self._helpless.add(sid)
 
@@ -139,35 +137,6 @@ class Witness:
         assert {led for _, led in roles.values()} == {leader}, roles
         assert all(member.member.status.synced for member in self.ensemble.running.values())
 
-    # Machines
-
-    def hang(self, sid: int) -> None:
-        """Its process runs no more, for now; its kernel goes on."""
-        root = self.ensemble.running[sid].root
-        assert root is not None
-        self.machines.hang(root)
-
-    def suspend(self, sid: int) -> None:
-        """Its machine sleeps, for now."""
-        root, net = self.ensemble.running[sid].root, self.ensemble.net
-        assert root is not None
-        assert isinstance(net, FaultyNet)
-        net.put_to_sleep(host(sid))
-        self.machines.sleep(root)
-
-    def go_on(self, sid: int) -> None:
-        """It goes on where it stood still."""
-        root, net = self.ensemble.running[sid].root, self.ensemble.net
-        assert root is not None
-        assert isinstance(net, FaultyNet)
-        if self.machines.holds(root):
-            self.machines.go_on(root)
-            net.wake(host(sid))
-
-    def stand_still(self) -> list[int]:
-        """Who hangs or sleeps."""
-        return [sid for sid, member in self.ensemble.running.items() if self.machines.holds(member.root)]
-
 
 @asynccontextmanager
 async def watched(
@@ -177,9 +146,9 @@ async def watched(
     init_limit: int = 10,
     sync_limit: int = 5,
     witness: Witness | None = None,
-) -> AsyncIterator[tuple[VirtualEnsemble, FaultyNet, Witness]]:
+) -> AsyncIterator[tuple[VirtualEnsemble, VirtualNetwork, Witness]]:
     """An ensemble under a witness; what it objects to is raised."""
-    net, witness = FaultyNet(), witness or Witness()
+    net, witness = VirtualNetwork(), witness or Witness()
     async with trio.open_nursery() as nursery:
         ensemble = VirtualEnsemble(
             nursery,
@@ -195,11 +164,11 @@ async def watched(
         guard = TimeStands(nursery.cancel_scope)
         trio.lowlevel.add_instrument(guard)
         try:
-            with witness.machines.installed():
+            with ensemble.machines.installed():
                 try:
                     yield ensemble, net, witness
                 finally:
-                    witness.machines.all_go_on()
+                    ensemble.machines.all_go_on()
         finally:
             trio.lowlevel.remove_instrument(guard)
             nursery.cancel_scope.cancel()

@@ -67,7 +67,7 @@ class Leading:
     discovery: Discovery = attrs.field(init=False)
     lease: Lease = attrs.field(init=False)
     leadership: Leadership | None = attrs.field(default=None, init=False)
-    handlers: set[LearnerHandler] = attrs.field(factory=set, init=False)
+    handlers: list[LearnerHandler] = attrs.field(factory=list, init=False)
     _granted: float = attrs.field(default=-math.inf, init=False)
     """The latest end of a lease that any answers allowed: past it, no follower keeps its promise to us."""
     _callers: Callers = attrs.field(init=False)
@@ -343,7 +343,7 @@ class Leading:
 
     async def _lead_learner(self, handler: LearnerHandler) -> None:
         self._replace(handler, lambda older: not older.synced or older.link.host == handler.link.host)
-        self.handlers.add(handler)
+        self.handlers.append(handler)
         reason = "another link of it, or too much that it left unread"
         try:
             with handler.scope:

@@ -4,7 +4,8 @@
 *leadership*              at most one server is ever established as the leader of an epoch
 *epochs grow*             each established epoch is higher than all before it, over the whole ensemble
 *one acts*                no two servers may act as leader at the same moment (their leases do not overlap)
-*a vote has its quorum*   what an election decided was voted for, in that round, by a quorum; or was led
+*a vote has its quorum*   what an election decided was voted for by a quorum, in that round or as the
+                          leader that some of them had; or it had been elected before
 *promises are kept*       a server's accepted and current epochs never go back, whatever it went through:
                           nothing that it acknowledged is lost
 ========================  ==============================================================================
@@ -29,6 +30,7 @@ VOTE_HAS_QUORUM: Final = "a vote has its quorum"
 PROMISES_ARE_KEPT: Final = "promises are kept"
 ENDS: Final = "a leader within a bound"
 CALM: Final = "no busy loop"
+NOBODY_FAILS: Final = "no member fails"
 
 
 class ViolationError(AssertionError):
@@ -54,8 +56,10 @@ class Checker:
     decisions: int = attrs.field(default=0, init=False)
     """Elections that ended on votes, once for each server that they ended for."""
     _voted: dict[tuple[int, Vote], set[int]] = attrs.field(factory=dict, init=False)
-    _led: set[tuple[int, int]] = attrs.field(factory=set, init=False)
-    """Leaders that were decided on by themselves, with the round."""
+    _settled: dict[int, set[int]] = attrs.field(factory=dict, init=False)
+    """Who ever decided on each leader: what they tell counts like a vote where all its numbers agree."""
+    _led: set[int] = attrs.field(factory=set, init=False)
+    """Whom an election made a leader, as they know themselves: a joined one may be one that came back."""
     _acknowledged: dict[int, tuple[int, int]] = attrs.field(factory=dict, init=False)
     """Accepted and current epoch that each server has told of."""
 
@@ -83,20 +87,16 @@ class Checker:
     def decided(self, at: float, sid: int, round_: int, vote: Vote, *, joined: bool) -> None:
         """Note that an election ended on ``vote``; ``joined``: on what settled servers said."""
         self.decisions += 1
-        if joined and vote.leader != sid:
-            if vote.leader not in {leader for leader, _ in self._led}:
-                raise ViolationError(
-                    VOTE_HAS_QUORUM, at, f"{sid} joins {vote.leader}, which never was elected"
-                )
-            return
-        voters = self._voted.get((round_, vote), set())
-        if not self.is_quorum(voters):
-            who = sorted(voters) or "nobody"
-            raise ViolationError(
-                VOTE_HAS_QUORUM, at, f"{sid} decides on {vote} in round {round_}, for which {who} voted"
-            )
+        settled = self._settled.setdefault(vote.leader, set())
+        if not (joined and vote.leader in self._led):
+            voters = self._voted.get((round_, vote), set()) | settled
+            if not self.is_quorum(voters):
+                said, who = "joins" if joined else "decides on", sorted(voters) or "nobody"
+                what = f"{sid} {said} {vote} in round {round_}, for which {who} voted"
+                raise ViolationError(VOTE_HAS_QUORUM, at, what)
+        settled.add(sid)
         if vote.leader == sid:
-            self._led.add((sid, round_))
+            self._led.add(sid)
 
     def acknowledged(self, sid: int, *, accepted: int | None = None, current: int | None = None) -> None:
         """Note what ``sid`` has told others that it has accepted, or made its current epoch."""

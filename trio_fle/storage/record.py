@@ -28,7 +28,8 @@ RECORD: Final = "fle.record"
 SLOT_BYTES: Final = 4096
 """A power loss is taken to harm no more than the block of this size that is being written."""
 
-_SLOTS: Final = 2
+RECORD_BYTES: Final = 2 * SLOT_BYTES
+
 _LINE: Final = re.compile(
     rb"(fle1 (\d{1,19}) (-?\d{1,19}) (-?\d{1,19}) "
     rb"(?:- - -|(-?\d{1,19}) (-?\d{1,19}) (\d{1,15}))) "
@@ -80,13 +81,19 @@ def decode_slot(slot: bytes) -> Record | None:
 def read_record(version_dir: Path) -> Record | None:
     """Read the newest record; None where there is none yet. Raises ``StorageError`` where none is whole."""
     path = version_dir / RECORD
-    data = read_small(path, SLOT_BYTES * _SLOTS)
-    if data is None:
-        return None
-    slots = [data[at : at + SLOT_BYTES] for at in range(0, SLOT_BYTES * _SLOTS, SLOT_BYTES)]
+    data = read_small(path, RECORD_BYTES)
+    return None if data is None else newest_record(data, path)
+
+
+def newest_record(data: bytes, path: Path | str) -> Record | None:
+    """Return the newest record in the file's bytes; None where there is none yet.
+
+    Raises ``StorageError``, which names ``path``, where none is whole.
+    """
+    slots = [data[at : at + SLOT_BYTES] for at in range(0, RECORD_BYTES, SLOT_BYTES)]
     records = [record for record in map(decode_slot, slots) if record is not None]
     # the very first record, in slot 1, may be torn: nobody was told of it
-    if len(data) != SLOT_BYTES * _SLOTS or (not records and any(slots[0])):
+    if len(data) != RECORD_BYTES or (not records and any(slots[0])):
         raise StorageError(
             f"{path}: is damaged, and nothing else knows what this member promised last; give the server an "
             "empty dataDir and a new id, in every server's configuration"
@@ -101,8 +108,8 @@ def prepare_record(version_dir: Path) -> None:
     failed write the kernel would not even try again to bring it to the disk.
     """
     path = version_dir / RECORD
-    held = read_small(path, SLOT_BYTES * _SLOTS)
-    write_atomically(path, bytes(SLOT_BYTES * _SLOTS) if held is None else held)
+    held = read_small(path, RECORD_BYTES)
+    write_atomically(path, bytes(RECORD_BYTES) if held is None else held)
 
 
 def write_record(version_dir: Path, record: Record) -> None:
@@ -110,4 +117,9 @@ def write_record(version_dir: Path, record: Record) -> None:
 
     Raises ``StorageError`` where it can't be written; whether it was, the next ``read_record`` tells.
     """
-    overwrite(version_dir / RECORD, encode_record(record), SLOT_BYTES * (record.number % _SLOTS))
+    overwrite(version_dir / RECORD, encode_record(record), place_of(record))
+
+
+def place_of(record: Record) -> int:
+    """Return where in the file a record goes: to the slot of the one before the last."""
+    return SLOT_BYTES * (record.number % 2)

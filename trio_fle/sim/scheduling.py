@@ -1,14 +1,16 @@
-"""Processes that hang and machines that sleep: all tasks of one member stand still while the others go on.
+"""Which task runs when: the same ones for the same seed; and processes that hang, machines that sleep.
 
-What arrives for it meanwhile waits in its sockets, as the kernel keeps it, and dials to it succeed.
+Trio chooses among runnable tasks at random, and gives no way to choose for it, nor to hold a task back. So
+this module, alone, reaches into ``trio._core``: for the switch that Trio itself gives to Hypothesis, and for
+the one function through which every task becomes runnable.
 """
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import attrs
-import pytest
 import trio
 from trio._core import _run
 
@@ -16,6 +18,7 @@ Held = list[tuple[trio.lowlevel.Task, tuple[Any, ...]]]
 
 
 def tasks_under(root: trio.lowlevel.Task) -> Iterator[trio.lowlevel.Task]:
+    """Return a task and all that it has started."""
     yield root
     for nursery in root.child_nurseries:
         for task in nursery.child_tasks:
@@ -23,7 +26,7 @@ def tasks_under(root: trio.lowlevel.Task) -> Iterator[trio.lowlevel.Task]:
 
 
 def deadlines_under(root: trio.lowlevel.Task) -> dict[trio.CancelScope, float]:
-    """All deadlines that end something in this task or below it."""
+    """Return all deadlines that end something in this task or below it."""
     assert root.parent_nursery is not None
     found: dict[trio.CancelScope, float] = {}
     for task in tasks_under(root):
@@ -35,9 +38,24 @@ def deadlines_under(root: trio.lowlevel.Task) -> dict[trio.CancelScope, float]:
     return found
 
 
+@contextmanager
+def deterministic(seed: int) -> Iterator[None]:
+    """Let the order of tasks be a function of ``seed``; around ``trio.run``."""
+    runs: Any = _run
+    before = runs._ALLOW_DETERMINISTIC_SCHEDULING, runs._r
+    runs._ALLOW_DETERMINISTIC_SCHEDULING, runs._r = True, random.Random(seed)
+    try:
+        yield
+    finally:
+        runs._ALLOW_DETERMINISTIC_SCHEDULING, runs._r = before
+
+
 @attrs.define(eq=False)
 class Standstill:
-    """Holds tasks back from running."""
+    """Holds all tasks of some members back while the others go on.
+
+    What arrives for them meanwhile waits in their sockets, as the kernel keeps it, and dials to them succeed.
+    """
 
     _reschedule: Any = attrs.field(factory=lambda: _run.Runner.reschedule)
     _held: dict[trio.lowlevel.Task, Held] = attrs.field(factory=dict, init=False)
@@ -47,6 +65,8 @@ class Standstill:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
+        """Make it possible, as long as the block lasts."""
+
         def reschedule(runner: Any, task: trio.lowlevel.Task, *next_send: Any) -> None:
             root = self._root_of(task)
             if root is None:
@@ -55,9 +75,12 @@ class Standstill:
                 task._abort_func = None
                 self._held[root].append((task, next_send))
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_run.Runner, "reschedule", reschedule)
+        runner: Any = _run.Runner
+        runner.reschedule = reschedule
+        try:
             yield
+        finally:
+            runner.reschedule = self._reschedule
 
     def _root_of(self, task: trio.lowlevel.Task) -> trio.lowlevel.Task | None:
         above: trio.lowlevel.Task | None = task if self._held else None
@@ -66,6 +89,7 @@ class Standstill:
         return above
 
     def holds(self, root: trio.lowlevel.Task | None) -> bool:
+        """Whether the tasks under ``root`` stand still."""
         return root in self._held
 
     def hang(self, root: trio.lowlevel.Task) -> None:
@@ -81,6 +105,7 @@ class Standstill:
         self.hang(root)
 
     def go_on(self, root: trio.lowlevel.Task) -> None:
+        """Let them run again."""
         began, deadlines = self._timers.pop(root, (0.0, {}))
         for scope, deadline in deadlines.items():
             scope.deadline = deadline + trio.current_time() - began
@@ -88,5 +113,6 @@ class Standstill:
             self._reschedule(task._runner, task, *next_send)
 
     def all_go_on(self) -> None:
+        """Let all run again."""
         for root in list(self._held):
             self.go_on(root)

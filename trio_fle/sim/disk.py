@@ -1,0 +1,142 @@
+"""A member's data directory in memory: what a crash leaves of it is what a real disk would.
+
+It holds the bytes of ``fle.record`` (``storage.record``), so a write that was torn is found by the same code
+that reads a real one.
+"""
+
+import random
+from typing import Final
+
+import attrs
+import trio
+
+from trio_fle.errors import StorageError
+from trio_fle.sim.conditions import Latency
+from trio_fle.storage import Followed, StoredVote
+from trio_fle.storage.record import RECORD, RECORD_BYTES, Record, encode_record, newest_record, place_of
+
+AT_ONCE: Final = Latency(0.0)
+
+
+@attrs.define(eq=False)
+class VirtualDisk:
+    """A ``Storage`` in memory; it outlives the member that uses it, and its crashes.
+
+    ``history`` is what it holds at first; ``write_s`` how long a write takes until it is durable. Every
+    coroutine is a checkpoint first. While ``fails`` is set, each raises it and changes nothing.
+    """
+
+    history: StoredVote = attrs.field(factory=lambda: StoredVote(0, 0, 0))
+    write_s: Latency = AT_ONCE
+    rng: random.Random = attrs.field(factory=lambda: random.Random(0))
+    fails: StorageError | None = None
+    loads: int = attrs.field(default=0, init=False)
+    writes: int = attrs.field(default=0, init=False)
+    closed: bool = attrs.field(default=False, init=False)
+    _durable: bytearray = attrs.field(factory=lambda: bytearray(RECORD_BYTES), init=False)
+    _record: Record = attrs.field(init=False)
+    """The newest one, durable or not."""
+    _pending: Record | None = attrs.field(default=None, init=False)
+    """What is being written."""
+    _crashes: int = attrs.field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._record = self._read()
+
+    @property
+    def stored(self) -> StoredVote:
+        """What it holds, as its process knows it."""
+        record = self._record
+        return attrs.evolve(
+            self.history,
+            accepted_epoch=record.accepted_epoch,
+            epoch=record.epoch,
+            followed=record.followed,
+        )
+
+    async def load(self) -> StoredVote:
+        """Read what is durable."""
+        await self._checkpoint()
+        self.loads += 1
+        self.closed = False
+        self._record = self._read()
+        return self.stored
+
+    async def accept_epoch(self, epoch: int) -> None:
+        """Record the accepted epoch."""
+        await self._checkpoint()
+        self._refuse_to_go_back("acceptedEpoch", self._record.accepted_epoch, epoch)
+        await self._write(attrs.evolve(self._record, accepted_epoch=epoch))
+
+    async def begin_epoch(self, epoch: int, followed: Followed | None) -> None:
+        """Record the current epoch, and whom the member follows."""
+        await self._checkpoint()
+        self._refuse_to_go_back("currentEpoch", self._record.epoch, epoch)
+        accepted = max(self._record.accepted_epoch, epoch)
+        await self._write(attrs.evolve(self._record, accepted_epoch=accepted, epoch=epoch, followed=followed))
+
+    async def remember_followed(self, followed: Followed | None) -> None:
+        """Record whom the member follows."""
+        await self._checkpoint()
+        await self._write(attrs.evolve(self._record, followed=followed))
+
+    async def tend(self) -> None:
+        """Do nothing: there are no files that follow the record."""
+        await trio.sleep_forever()
+
+    async def settle(self) -> None:
+        """Do nothing."""
+        await self._checkpoint()
+
+    def close(self) -> None:
+        """Note that nobody uses it now."""
+        self.closed = True
+
+    def crash(self, *, power: bool) -> None:
+        """End the process that uses it in the middle of whatever it does; with ``power``, its machine too.
+
+        What was being written is there after the end of a process, mostly: its kernel goes on. A power loss
+        leaves any part of it, its block at worst: bytes that make no sense.
+        """
+        pending, self._pending = self._pending, None
+        self._crashes += 1
+        if pending is None:
+            return
+        data, at = encode_record(pending), place_of(pending)
+        if power:
+            torn = self.rng.randrange(len(data.rstrip(b"\0")) + 1)
+            rubbish = self.rng.randbytes(len(data) - torn) if self.rng.random() < 0.5 else b""
+            data = data[:torn] + rubbish
+        elif self.rng.random() < 0.2:
+            return
+        self._durable[at : at + len(data)] = data
+
+    async def _checkpoint(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.fails is not None:
+            raise self.fails
+
+    def _refuse_to_go_back(self, name: str, held: int, epoch: int) -> None:
+        if epoch < held:
+            raise StorageError(f"{name}: holds epoch {held}, and was to be set back to {epoch}")
+
+    async def _write(self, record: Record) -> None:
+        """Write a record, whether cancelled or not."""
+        self._pending = record = attrs.evolve(record, number=self._record.number + 1)
+        crashes = self._crashes
+        if self.write_s.mean_s:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(self.write_s.sample(self.rng))
+        if self._crashes > crashes:
+            return  # the process that wrote is no more
+        self._pending, self._record = None, record
+        at = place_of(record)
+        self._durable[at : at + len(encode_record(record))] = encode_record(record)
+        self.writes += 1
+
+    def _read(self) -> Record:
+        record = newest_record(bytes(self._durable), RECORD)
+        history = self.history
+        if record is None:
+            return Record(0, history.accepted_epoch, history.epoch, history.followed)
+        return record

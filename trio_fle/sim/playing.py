@@ -1,0 +1,235 @@
+"""Plays a story of whole members, and reports what came of it."""
+
+import random
+from collections.abc import Callable
+
+import attrs
+import trio
+from trio.testing import MockClock
+
+from trio_fle.quorum import all_quorums
+from trio_fle.sim.conditions import Latency
+from trio_fle.sim.disk import VirtualDisk
+from trio_fle.sim.invariants import ENDS, NOBODY_FAILS, Checker, ViolationError
+from trio_fle.sim.members import VirtualEnsemble, ensemble_of
+from trio_fle.sim.network import VirtualNetwork, host_of
+from trio_fle.sim.outcome import Outcome
+from trio_fle.sim.scheduling import deterministic
+from trio_fle.sim.story import LEADER, TICK_MS, Fault, Kind, Story, draw
+from trio_fle.sim.watcher import Watcher, said
+from trio_fle.storage import StoredVote
+from trio_fle.vote import epoch_of
+
+INFO = 20
+LOOK_EVERY_S = 0.05
+LED_WITHIN_S = 5.0
+SLOW_DISK = Latency(1.0, 0.9)
+
+
+def run_members(
+    seed: int,
+    *,
+    trace: Callable[[str], None] | None = None,
+    skip: frozenset[int] = frozenset(),
+) -> Outcome:
+    """Play the story of a seed, without those of its faults whose numbers are in ``skip``.
+
+    The same arguments give the same run, and the same lines for ``trace``, byte for byte. Raises
+    ``ViolationError``.
+    """
+    with deterministic(seed):
+        return trio.run(_Play(draw(seed), trace, skip).run, clock=MockClock(autojump_threshold=0))
+
+
+@attrs.define(eq=False)
+class _Play:
+    story: Story
+    trace: Callable[[str], None] | None
+    skip: frozenset[int]
+    rng: random.Random = attrs.field(init=False)
+    net: VirtualNetwork = attrs.field(init=False)
+    watcher: Watcher = attrs.field(init=False)
+    ensemble: VirtualEnsemble = attrs.field(init=False)
+    starts: trio.Nursery = attrs.field(init=False)
+    """Of members that are started again."""
+    errands: trio.Nursery = attrs.field(init=False)
+    """Of whoever asks a member to stop or to resign, which takes a while."""
+
+    def __attrs_post_init__(self) -> None:
+        story = self.story
+        self.rng = random.Random(story.seed ^ 0x5EED)
+        timeout_s = story.sync_limit * TICK_MS / 1000
+        self.net = VirtualNetwork(story.conditions, self.rng, timeout_s)
+        verifier = ensemble_of(story.roles).verifier
+        self.watcher = Watcher(
+            Checker(lambda sids: all_quorums([verifier], sids)), trio.CancelScope(), self.trace
+        )
+        self.net.tap = self.watcher.tap
+
+    async def run(self) -> Outcome:
+        try:
+            with self.watcher.scope:
+                await self._live()
+        except ExceptionGroup as group:
+            self.watcher.object(ViolationError(NOBODY_FAILS, trio.current_time(), said(group)))
+            raise self.watcher.violation from group
+        if self.watcher.violation is not None:
+            raise self.watcher.violation
+        checker = self.watcher.checker
+        return Outcome(
+            self.story.seed,
+            len(checker.leaders),
+            checker.decisions,
+            self.watcher.packets,
+            trio.current_time(),
+        )
+
+    async def _live(self) -> None:
+        async with trio.open_nursery() as nursery:
+            self.watcher.ensemble = self.ensemble = self._ensemble(nursery)
+            with self.watcher.installed(), self.ensemble.machines.installed():
+                try:
+                    nursery.start_soon(self.net.run)
+                    await self._play()
+                finally:
+                    self.ensemble.machines.all_go_on()
+                    nursery.cancel_scope.cancel()
+
+    def _ensemble(self, nursery: trio.Nursery) -> VirtualEnsemble:
+        story, epoch = self.story, epoch_of(self.story.zxid)
+        return VirtualEnsemble(
+            nursery,
+            story.roles,
+            net=self.net,
+            storages={
+                sid: VirtualDisk(StoredVote(story.zxid, epoch, epoch), story.write_s, self.rng)
+                for sid in story.roles
+            },
+            clock_rates=story.rates,
+            guarded=self.watcher.guarded,
+            init_limit=story.init_limit,
+            sync_limit=story.sync_limit,
+            tick_ms=TICK_MS,
+            hear=self.watcher.hear,
+            log_level=INFO,
+            own_options=story.options,
+        )
+
+    async def _play(self) -> None:
+        async with trio.open_nursery() as self.starts:
+            await self.ensemble.start()
+            async with trio.open_nursery() as self.errands:
+                for number, fault in enumerate(self.story.faults):
+                    if number not in self.skip:
+                        await self._pass_time(fault)
+                        self._say(f"-- fault {number}: {fault}")
+                        self._strike(fault)
+                self._say("-- all faults end")
+                self._mend()
+                self.errands.cancel_scope.cancel()
+        for sid in sorted(self.story.roles.keys() - self.ensemble.running.keys()):
+            await self._start(sid)
+        await self._settle()
+
+    async def _pass_time(self, fault: Fault) -> None:
+        if fault.led:
+            with trio.move_on_after(LED_WITHIN_S):
+                while not self.watcher.leads:  # noqa: ASYNC110 (nobody tells)
+                    await trio.sleep(LOOK_EVERY_S)
+        await trio.sleep(fault.gap_s)
+
+    def _say(self, words: str) -> None:
+        if self.trace is not None:
+            self.trace(f"{trio.current_time():11.6f}  {words}")
+
+    def _mend(self) -> None:
+        self.net.mend_all()
+        for sid in self.ensemble.stand_still():
+            self.ensemble.go_on(sid)
+        for disk in self.ensemble.storages.values():
+            disk.write_s = self.story.write_s
+
+    async def _settle(self) -> None:
+        """Wait until everybody has one leader, or the bound is over."""
+        bound_s = self.story.bound_s
+        until = trio.current_time() + bound_s
+        while True:
+            leaders = self.watcher.leaders()
+            if len(leaders) == 1 and None not in leaders:
+                return
+            if trio.current_time() >= until:
+                said = ", ".join(sorted(map(str, leaders)))
+                what = f"{bound_s:g} s after the faults have ended, the leaders are: {said}"
+                self.watcher.object(ViolationError(ENDS, trio.current_time(), what))
+            await trio.sleep(LOOK_EVERY_S)
+
+    # Faults
+
+    def _leader(self) -> int:
+        """Whoever leads, or the lowest id where nobody does."""
+        return min(self.watcher.leads or self.ensemble.running, default=1)
+
+    def _strike(self, fault: Fault) -> None:
+        sid = self._leader() if fault.sid == LEADER else fault.sid
+        running = sid in self.ensemble.running
+        match fault.kind:
+            case Kind.ALL_CRASH:
+                for each in list(self.ensemble.running):
+                    self._end(each, power=False)
+            case Kind.CRASH | Kind.POWER if running:
+                self._end(sid, power=fault.kind is Kind.POWER)
+            case Kind.START if not running:
+                self.starts.start_soon(self._start, sid)
+            case Kind.STOP if running and not self._stands_still(sid):
+                self.errands.start_soon(self._stop, sid)
+            case Kind.RESIGN if running and self.ensemble.running[sid].is_open:
+                self.errands.start_soon(self.ensemble.running[sid].member.resign)
+            case Kind.HANG if running and not self._stands_still(sid):
+                self.ensemble.hang(sid)
+            case Kind.SUSPEND if running and not self._stands_still(sid):
+                self.ensemble.suspend(sid)
+            case Kind.GO_ON if running:
+                self.ensemble.go_on(sid)
+            case Kind.SLOW_DISK | Kind.FAST_DISK:
+                slow = fault.kind is Kind.SLOW_DISK
+                self.ensemble.storages[sid].write_s = SLOW_DISK if slow else self.story.write_s
+            case _:
+                self._disturb(fault.kind, sid, fault.other)
+
+    def _disturb(self, kind: Kind, sid: int, other: int) -> None:
+        here, there = host_of(sid), host_of(other)
+        match kind:
+            case Kind.CUT if sid != other:
+                self.net.cut(here, there)
+            case Kind.SEPARATE if sid != other:
+                self.net.cut(here, there)
+                self.net.cut(there, here)
+            case Kind.ISOLATE | Kind.ABANDON:
+                for each in map(host_of, sorted(self.story.roles.keys() - {sid})):
+                    self.net.cut(here, each)
+                    self.net.cut(each, here)
+                    for stream in self.net.between(here, each) if kind is Kind.ABANDON else ():
+                        if stream.there == here:
+                            stream.reset()
+            case Kind.MEND:
+                self.net.mend_all()
+            case Kind.RESET:
+                for stream in self.net.between(here, there):
+                    if self.rng.random() < 0.5:
+                        stream.reset()
+            case Kind.FORGET:
+                self.net.forget(here, there)
+
+    def _stands_still(self, sid: int) -> bool:
+        return sid in self.ensemble.stand_still()
+
+    def _end(self, sid: int, *, power: bool) -> None:
+        self.ensemble.crash(sid, power=power)
+
+    async def _start(self, sid: int) -> None:
+        self.net.wake(host_of(sid))
+        if sid not in self.ensemble.running:
+            await self.ensemble.start(sid)
+
+    async def _stop(self, sid: int) -> None:
+        await self.ensemble.stop(sid)

@@ -1,0 +1,162 @@
+"""Stories of whole members, drawn from a seed: who they are, what their network is like, and what goes wrong.
+
+Each story uses some of the faults only, and none of the others (swarm testing): a fault that would hide
+another one is missing from half of them.
+"""
+
+import enum
+import random
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import attrs
+
+from trio_fle.election.options import ElectionOptions
+from trio_fle.sim.conditions import LOOPBACK, Conditions, Latency
+from trio_fle.vote import make_zxid
+
+TICK_MS: Final = 500
+
+_SIZES: Final = (3, 3, 3, 3, 3, 5, 5, 5, 2, 4, 7)
+_GAPS_S: Final = (0.002, 0.01, 0.03, 0.1, 0.25, 0.6, 1.5, 3.0)
+_LATENCIES: Final = (
+    LOOPBACK,
+    LOOPBACK,
+    Latency(0.001, 0.0005),
+    Latency(0.02, 0.01),
+    Latency(0.08, 0.04),
+)
+_WRITES: Final = (Latency(0.0005), Latency(0.005, 0.003), Latency(0.1, 0.09))
+
+
+class Kind(enum.Enum):
+    """What may happen to an ensemble."""
+
+    CRASH = "its process is killed"
+    POWER = "its machine loses its power"
+    ALL_CRASH = "all processes are killed"
+    START = "it starts again"
+    STOP = "it is stopped in good order"
+    RESIGN = "it is asked to resign"
+    CUT = "nothing gets from it to the other"
+    SEPARATE = "nothing gets from one to the other, either way"
+    ISOLATE = "nothing gets to it, nor from it"
+    ABANDON = "nothing gets to it, nor from it, and the others know: their connections break"
+    MEND = "all paths are mended"
+    RESET = "one end of its connections to the other breaks"
+    FORGET = "something between them forgets their connections"
+    HANG = "its process stands still"
+    SUSPEND = "its machine sleeps"
+    GO_ON = "it goes on where it stood still"
+    SLOW_DISK = "its disk gets slow"
+    FAST_DISK = "its disk is as fast as ever"
+
+
+UNDOES: Final[Mapping[Kind, Sequence[Kind]]] = {
+    Kind.CRASH: (Kind.START,),
+    Kind.POWER: (Kind.START,),
+    Kind.ALL_CRASH: (Kind.START,),
+    Kind.STOP: (Kind.START,),
+    Kind.CUT: (Kind.MEND,),
+    Kind.SEPARATE: (Kind.MEND,),
+    Kind.ISOLATE: (Kind.MEND,),
+    Kind.ABANDON: (Kind.MEND,),
+    Kind.HANG: (Kind.GO_ON,),
+    Kind.SUSPEND: (Kind.GO_ON,),
+    Kind.SLOW_DISK: (Kind.FAST_DISK,),
+}
+"""What ends a fault again; not drawn without it."""
+
+BLOWS: Final = tuple(kind for kind in Kind if kind not in {each for ends in UNDOES.values() for each in ends})
+
+LEADER: Final = 0
+"""In place of a server's id: whoever leads at that moment."""
+
+
+@attrs.frozen
+class Fault:
+    """What happens after ``gap_s``, to whom, and which other server it concerns."""
+
+    gap_s: float
+    led: bool
+    """Whether it waits for an established leader first, for a while."""
+    kind: Kind
+    sid: int
+    other: int
+
+    def __str__(self) -> str:
+        who = "the leader" if self.sid == LEADER else str(self.sid)
+        return f"{who}, {self.other}: {self.kind.value}"
+
+
+@attrs.frozen
+class Story:
+    """Everything that a run of whole members depends on."""
+
+    seed: int
+    roles: Mapping[int, str]
+    options: Mapping[int, ElectionOptions]
+    zxid: int
+    """What all of them hold: who holds less than its leader can only vote for it."""
+    conditions: Conditions
+    write_s: Latency
+    rates: Mapping[int, float]
+    init_limit: int
+    sync_limit: int
+    faults: tuple[Fault, ...]
+
+    @property
+    def bound_s(self) -> float:
+        """Within which a leader must be established, and followed by all, once all faults have ended.
+
+        Three attempts, each of which may take all of ``initLimit``, after the last promise is over; a dial
+        that waits up to 5 s for its turn; and a loss that is sent again after as much.
+        """
+        tick_s = TICK_MS / 1000
+        return tick_s * (3 * self.init_limit + 2 * self.sync_limit) + 15.0
+
+
+def draw(seed: int) -> Story:
+    """Draw the story of a seed."""
+    rng = random.Random(seed)
+    size = rng.choice(_SIZES)
+    roles = dict.fromkeys(range(1, size + 1), "participant")
+    if rng.random() < 0.2:
+        roles[size + 1] = "observer"
+    early = rng.choice([True, True, True, False, None])
+    options = {sid: _options(rng, early) for sid in roles}
+    if size > 2 and rng.random() < 0.2:
+        options[rng.randrange(1, size + 1)] = ElectionOptions(early_finalize=early or False, candidate=False)
+    init_limit, sync_limit = rng.choice([(10, 5), (10, 5), (2, 5), (4, 2)])
+    return Story(
+        seed=seed,
+        roles=roles,
+        options=options,
+        zxid=rng.choice([0, 0, make_zxid(1, 5)]),
+        conditions=Conditions(rng.choice(_LATENCIES), rng.choice([0.0, 0.0, 0.0, 0.02, 0.1])),
+        write_s=rng.choice(_WRITES[:2]),
+        rates={sid: rng.uniform(0.96, 1.04) for sid in roles} if rng.random() < 0.7 else {},
+        init_limit=init_limit,
+        sync_limit=sync_limit,
+        faults=tuple(_faults(rng, list(roles))),
+    )
+
+
+def _options(rng: random.Random, early: bool | None) -> ElectionOptions:
+    return ElectionOptions(early_finalize=rng.random() < 0.5 if early is None else early)
+
+
+def _faults(rng: random.Random, sids: list[int]) -> list[Fault]:
+    """Draw some kinds, and then faults of these kinds, most of them undone again by later ones."""
+    kinds = rng.sample(BLOWS, rng.randrange(1, 6))
+    drawn = [*kinds, *(undo for kind in kinds for undo in UNDOES.get(kind, ()))]
+    return [
+        Fault(
+            gap_s=rng.choice(_GAPS_S),
+            led=rng.random() < 0.5,
+            kind=rng.choice(drawn),
+            sid=LEADER if rng.random() < 0.5 else rng.choice(sids),
+            other=rng.choice(sids),
+        )
+        for _ in range(rng.randrange(2, 16))
+    ]

@@ -1,0 +1,189 @@
+"""Whoever watches whole members: tells a ``Checker`` what they log, send and hold, and when they may act."""
+
+import math
+import struct
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from trio_fle.member import Term
+from trio_fle.sim.invariants import CALM, EPOCHS_GROW, ONE_ACTS, Checker, ViolationError
+from trio_fle.sim.members import LogLine, VirtualEnsemble
+from trio_fle.sim.network import sid_of
+from trio_fle.sim.streams import VirtualStream
+from trio_fle.vote import Vote, epoch_of
+from trio_fle.wire.packet import PacketType
+
+QUORUM_PORT: Final = 2888
+
+CHANGES_PER_S: Final = 15
+"""Changes of state that a member may have within a second."""
+
+STEPS_AT_ONCE: Final = 20_000
+"""Rounds of the scheduler at one moment of virtual time."""
+
+_HEAD: Final = struct.Struct(">iqi")
+"""Type, zxid and length of the data of a packet; after the data come four bytes (no credentials)."""
+
+
+@attrs.define(eq=False)
+class Watcher(trio.abc.Instrument):
+    """Watches ``ensemble``, and ends ``scope`` at the first violation.
+
+    ``tell`` is told, line by line, of what members log (at ``info`` and above).
+    """
+
+    checker: Checker
+    scope: trio.CancelScope
+    tell: Callable[[str], None] | None = None
+    ensemble: VirtualEnsemble = attrs.field(init=False)
+    violation: ViolationError | None = attrs.field(default=None, init=False)
+    leads: list[int] = attrs.field(factory=list, init=False)
+    """Who may act as leader now: one, or nobody."""
+    packets: int = attrs.field(default=0, init=False)
+    sent_bytes: int = attrs.field(default=0, init=False)
+    _proposed: dict[VirtualStream, int] = attrs.field(factory=dict, init=False)
+    """The epoch that a leader proposed to the learner at this end."""
+    _changes: dict[int, deque[float]] = attrs.field(factory=dict, init=False)
+    _now: float = attrs.field(default=-math.inf, init=False)
+    _steps: int = attrs.field(default=0, init=False)
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Watch, as long as the block lasts."""
+        trio.lowlevel.add_instrument(self)
+        try:
+            yield
+        finally:
+            trio.lowlevel.remove_instrument(self)
+
+    def object(self, violation: ViolationError) -> None:
+        """End the run, for this."""
+        if self.violation is None:
+            self.violation = violation
+            self.scope.cancel()
+
+    # Each moment
+
+    def before_io_wait(self, timeout: float) -> None:
+        """See who may act, whenever something has run."""
+        now = trio.current_time()
+        self._steps = self._steps + 1 if now == self._now else 0
+        self._now = now
+        if self._steps > STEPS_AT_ONCE:
+            self.object(ViolationError(CALM, now, f"{self._steps} rounds of the scheduler, and no end"))
+        self.leads = acting = [
+            sid
+            for sid, member in self.ensemble.running.items()
+            if member.is_open and (leadership := member.member.leadership) is not None and leadership.live
+        ]
+        if len(acting) > 1:
+            self._check(lambda: self.checker.acting(now, acting))
+
+    def _check(self, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except ViolationError as violation:
+            self.object(violation)
+
+    # What they log
+
+    def hear(self, sid: int, line: LogLine) -> None:
+        """Take in a line of the log of ``sid``."""
+        now = trio.current_time()
+        if self.tell is not None:
+            facts = " ".join(f"{key}={value}" for key, value in line.items() if key not in ("event", "level"))
+            self.tell(f"{now:11.6f}  {sid}  {line['event']} {facts}")
+        match line["event"]:
+            case "election.started" | "election.vote":
+                self.checker.voted(sid, line["round"], _vote(line))
+            case "election.decided" if not self._observes(sid):  # it counts what servers answer from before
+                joined = line["settled"] == "joined"
+                self._check(lambda: self.checker.decided(now, sid, line["round"], _vote(line), joined=joined))
+            case "leading.established":
+                self._check(lambda: self.checker.established(now, sid, line["epoch"]))
+            case "member.started":
+                self._check(lambda: self._holds(now, sid))
+            case "member.state":
+                self._count_change(now, sid)
+
+    def _holds(self, now: float, sid: int) -> None:
+        stored = self.ensemble.storages[sid].stored
+        self.checker.holds(now, sid, accepted=stored.accepted_epoch, current=stored.epoch)
+
+    def _count_change(self, now: float, sid: int) -> None:
+        changes = self._changes.setdefault(sid, deque(maxlen=CHANGES_PER_S + 1))
+        changes.append(now)
+        if len(changes) > CHANGES_PER_S and now - changes[0] < 1:
+            self.object(
+                ViolationError(CALM, now, f"{sid} changed its state {len(changes)} times in a second")
+            )
+
+    # What they send
+
+    def tap(self, stream: VirtualStream, data: bytes) -> None:
+        """Take in what is sent on a quorum port: there a member tells what it has promised."""
+        self.packets += 1
+        self.sent_bytes += len(data)
+        if stream.port != QUORUM_PORT:
+            return
+        at = 0
+        while at + _HEAD.size <= len(data):
+            kind, zxid, length = _HEAD.unpack_from(data, at)
+            at += _HEAD.size + max(length, 0) + 4
+            sid = sid_of(stream.here)
+            match kind:
+                case PacketType.LEADERINFO:
+                    self._proposed[stream.other] = epoch_of(zxid)
+                case PacketType.FOLLOWERINFO | PacketType.OBSERVERINFO:
+                    self.checker.acknowledged(sid, accepted=epoch_of(zxid))
+                case PacketType.ACKEPOCH:
+                    self.checker.acknowledged(sid, accepted=self._proposed[stream])
+                case PacketType.ACK if not self._observes(sid):
+                    self.checker.acknowledged(sid, current=epoch_of(zxid))
+
+    def _observes(self, sid: int) -> bool:
+        return self.ensemble.roles[sid] == "observer"
+
+    # What runs in a term
+
+    async def guarded(self, sid: int, term: Term) -> None:
+        """A body that works while its term is live, and looks whether another has begun meanwhile."""
+        if term.live and (newest := max(self.checker.leaders)) != term.epoch:
+            what = f"{sid} begins work under token {term.epoch}, after {newest} was given out"
+            self.object(ViolationError(EPOCHS_GROW, trio.current_time(), what))
+        while True:
+            await trio.sleep(0.2)
+            if term.live and (newest := max(self.checker.leaders)) > term.epoch:
+                what = f"{sid} works under token {term.epoch}, and {newest} was given out"
+                self.object(ViolationError(ONE_ACTS, trio.current_time(), what))
+
+    # In the end
+
+    def leaders(self) -> set[int | None]:
+        """Return whom each member has for a leader; None where it has none, or is not with it yet."""
+        found: set[int | None] = set()
+        for member in self.ensemble.running.values():
+            status = member.member.status
+            found.add(status.leader if status.synced and status.has_leader(member.clock()) else None)
+        return found
+
+
+def _vote(line: LogLine) -> Vote:
+    return Vote(line["leader"], line["zxid"], line["epoch"])
+
+
+def said(group: BaseExceptionGroup[BaseException]) -> str:
+    """Return the first error in a group, with where it was raised."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in where)
+    return f"{type(error).__name__}: {error}{place}"
