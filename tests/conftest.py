@@ -24,7 +24,7 @@ def missing_for(marker: str) -> str:
     """What this machine lacks for tests with ``marker``; empty where nothing."""
     if marker == "root":
         lacks = [] if os.geteuid() == 0 else ["root"]
-        return ", ".join(lacks + ([] if shutil.which("ip") else ["the ip command"]))
+        return ", ".join(lacks + [f"the {name} command" for name in ("ip", "nft") if not shutil.which(name)])
     if marker == "systemd":
         return "" if shutil.which("systemd-analyze") else "the systemd-analyze command"
     return ", ".join(

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Make sure that a real ZooKeeper 3.8, Java, iproute2 and systemd-analyze are there for the tests (Debian, Ubuntu).
+# Make sure that a real ZooKeeper 3.8, Java, iproute2, nftables and systemd-analyze are there for the tests (Debian, Ubuntu).
 # A machine that has them is left alone. Needs root or sudo without a password; otherwise says what to do.
 set -euo pipefail
 
 have() {
   for jar in zookeeper slf4j-log4j12 log4j-1.2; do [ -e "/usr/share/java/$jar.jar" ] || return 1; done
   command -v systemd-analyze >/dev/null || return 1
+  command -v nft >/dev/null || [ -x /usr/sbin/nft ] || return 1
   command -v java >/dev/null && { command -v ip || [ -x /sbin/ip ]; } >/dev/null
 }
 
 have && exit 0
-packages="zookeeper default-jre-headless libslf4j-java liblog4j1.2-java iproute2 systemd"
+packages="zookeeper default-jre-headless libslf4j-java liblog4j1.2-java iproute2 nftables systemd"
 if [ "$(id -u)" = 0 ]; then
   root=()
 elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
@@ -20,7 +21,7 @@ else
   exit 0
 fi
 if ! command -v apt-get >/dev/null; then
-  echo "tests with real ZooKeeper servers need zookeeper.jar in /usr/share/java, java and ip" >&2
+  echo "tests with real ZooKeeper servers need zookeeper.jar in /usr/share/java, java, ip and nft" >&2
   exit 0
 fi
 log=$(mktemp)

@@ -6,40 +6,25 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import attrs
 import pytest
 import trio
-from chaos import Leadership, faults, leaderships
+from chaos import History, Leadership, faults
 from processes import Plan, Server, open_servers, story
 from test_ensembles_of_ours import agreed
+
+from trio_fle.sim.invariants import (
+    LEADERSHIP,
+    ONE_ACTS,
+    PROMISES_ARE_KEPT,
+    VOTE_HAS_QUORUM,
+    ViolationError,
+)
 
 pytestmark = pytest.mark.interop
 
 TICK_MS = 100
 LEASE_S = 0.5
 ROUNDS = 50
-
-
-@attrs.define(eq=False)
-class History:
-    """All that each member ever logged, over its restarts, and when its processes were killed."""
-
-    servers: list[Server]
-    lines: dict[int, list[dict[str, object]]] = attrs.field(factory=dict)
-    ends: dict[int, list[float]] = attrs.field(factory=dict)
-
-    def keep(self, server: Server) -> None:
-        """Keep what a process has logged, which has ended (or is looked at for the last time)."""
-        self.lines.setdefault(server.sid, []).extend(server.all_events())
-        self.ends.setdefault(server.sid, []).append(time.time())
-
-    def faults(self) -> list[str]:
-        for server in self.servers:
-            self.keep(server)
-        return faults(self.leaderships())
-
-    def leaderships(self) -> list[Leadership]:
-        return leaderships(self.lines, self.ends)
 
 
 async def strike(rng: random.Random, server: Server, history: History) -> str:
@@ -165,3 +150,36 @@ def test_the_checker_sees_overlaps_and_epochs_that_repeat() -> None:
     assert len(faults([one, two])) == 1
     assert len(faults([one, Leadership(2, 5, began=12.1, ended=13)])) == 1
     assert faults([one, Leadership(2, 6, began=12.1, ended=13)]) == []
+
+
+def test_the_simulators_checker_sees_in_logs_what_must_not_be() -> None:
+    def event(second: float, name: str, **more: object) -> dict[str, object]:
+        return {"timestamp": f"2026-01-01T00:00:{second:09.6f}Z", "event": name, **more}
+
+    vote = {"round": 1, "leader": 2, "epoch": 0, "zxid": "0x0"}
+    one = [
+        event(1, "member.started", epoch=0),
+        event(1.1, "election.started", **vote),
+        event(1.3, "election.decided", **vote, settled="unanimous"),
+        event(1.5, "following.synced", leader=2, epoch=1),
+    ]
+    two = [
+        event(1.2, "election.started", **vote),
+        event(1.3, "election.decided", **vote, settled="unanimous"),
+        event(1.4, "leading.established", epoch=1),
+    ]
+    ends = {1: [2e9], 2: [2e9]}
+
+    def check(*more_of_one: dict[str, object]) -> str:
+        try:
+            History([], {1: [*one, *more_of_one], 2: two}, ends).check(lambda sids: len(sids) > 1)
+        except ViolationError as error:
+            return error.invariant
+        return ""
+
+    assert check() == ""
+    assert check(event(3, "leading.established", epoch=2)) == ONE_ACTS
+    assert check(event(3, "leading.established", epoch=1)) == LEADERSHIP
+    assert check(event(3, "member.started", epoch=0)) == PROMISES_ARE_KEPT
+    later = {**vote, "leader": 1}
+    assert check(event(3, "election.decided", **later, settled="wait")) == VOTE_HAS_QUORUM

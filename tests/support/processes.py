@@ -1,6 +1,7 @@
 """Real servers in processes of their own: members of ours, and Java ZooKeeper servers; and their sockets."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -37,6 +38,8 @@ class Server:
     nursery: trio.Nursery
     lines: list[str] = attrs.field(factory=list)
     process: trio.Process | None = None
+    drained: trio.Event = attrs.field(factory=trio.Event)
+    """Set once the last line of the process has been read."""
     _news: trio.Event = attrs.field(factory=trio.Event)
 
     async def start(self) -> None:
@@ -44,9 +47,10 @@ class Server:
         self.process = await trio.lowlevel.open_process(
             self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-        self.nursery.start_soon(self._read, self.process)
+        self.drained = trio.Event()
+        self.nursery.start_soon(self._read, self.process, self.drained)
 
-    async def _read(self, process: trio.Process) -> None:
+    async def _read(self, process: trio.Process, drained: trio.Event) -> None:
         assert process.stdout is not None
         rest = b""
         async for chunk in process.stdout:
@@ -54,6 +58,7 @@ class Server:
             if process is self.process:
                 self.lines += [line.decode(errors="replace") for line in lines]
                 self._tell()
+        drained.set()
 
     def _tell(self) -> None:
         self._news.set()
@@ -65,6 +70,16 @@ class Server:
             process.kill()
             with trio.CancelScope(shield=True):
                 await process.wait()
+
+    async def end(self, signal_: signal.Signals = signal.SIGKILL) -> int:
+        """Let it end by a signal, read all that it wrote, and return how it ended."""
+        process = self.process
+        assert process is not None
+        process.send_signal(signal_)
+        code = await process.wait()
+        await self.drained.wait()
+        self.process = None
+        return code
 
     async def wait_line(self, wanted: Predicate, *, after: int = 0) -> str:
         """Wait for a line, from line number ``after`` on."""
@@ -109,11 +124,16 @@ class Server:
 
 @attrs.define
 class Plan:
-    """Ports and files of an ensemble on loopback."""
+    """Ports and files of an ensemble, on loopback unless ``hosts`` has other addresses.
+
+    What ``within`` returns goes before the command of a server, for one that runs elsewhere.
+    """
 
     directory: Path
     roles: dict[int, str]
     tick_ms: int = 500
+    hosts: dict[int, str] = attrs.field(factory=dict)
+    within: Callable[[int], list[str]] = lambda _sid: []
     ports: dict[int, tuple[int, int]] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -130,7 +150,7 @@ class Plan:
         if self.roles[sid] == "observer":
             lines.append("peerType=observer")
         for other, (quorum, election) in self.ports.items():
-            host = (hosts or {}).get(other, "127.0.0.1")
+            host = (self.hosts | (hosts or {})).get(other, "127.0.0.1")
             lines.append(f"server.{other}={host}:{quorum}:{election}:{self.roles[other]}")
         path = directory / "zoo.cfg"
         path.write_text("\n".join(lines) + "\n")
@@ -140,7 +160,7 @@ class Plan:
     def ours(self, sid: int, nursery: trio.Nursery, *extra: str, options: tuple[str, ...] = ()) -> Server:
         path = self.write(sid, *extra)
         command = [sys.executable, "-m", "trio_fle", "run", str(path), "--log-format", "json", *options]
-        return Server(sid, path.parent, command, nursery)
+        return Server(sid, path.parent, [*self.within(sid), *command], nursery)
 
     def java(
         self, sid: int, nursery: trio.Nursery, *extra: str, hosts: dict[int, str] | None = None
@@ -148,7 +168,8 @@ class Plan:
         path = self.write(sid, *extra, hosts=hosts)
         class_path = ":".join([str(path.parent), *(f"/usr/share/java/{jar}" for jar in JARS)])
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        return Server(sid, path.parent, [*JAVA, "-cp", class_path, main, str(path)], nursery)
+        command = [*self.within(sid), *JAVA, "-cp", class_path, main, str(path)]
+        return Server(sid, path.parent, command, nursery)
 
 
 @asynccontextmanager

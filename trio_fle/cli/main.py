@@ -4,6 +4,7 @@ import click
 
 from trio_fle.cli.demo import demo
 from trio_fle.cli.run import run
+from trio_fle.cli.simulate import simulate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -18,3 +19,4 @@ def main() -> None:
 
 main.add_command(run)
 main.add_command(demo)
+main.add_command(simulate)

@@ -71,8 +71,8 @@ class _Play:
             with self.watcher.scope:
                 await self._live()
         except ExceptionGroup as group:
-            self.watcher.object(ViolationError(NOBODY_FAILS, trio.current_time(), said(group)))
-            raise self.watcher.violation from group
+            failure = ViolationError(NOBODY_FAILS, trio.current_time(), said(group))
+            raise self.watcher.violation or failure from group
         if self.watcher.violation is not None:
             raise self.watcher.violation
         checker = self.watcher.checker

@@ -14,7 +14,7 @@ import trio
 
 from trio_fle.member import Term
 from trio_fle.sim.invariants import CALM, EPOCHS_GROW, ONE_ACTS, Checker, ViolationError
-from trio_fle.sim.members import LogLine, VirtualEnsemble
+from trio_fle.sim.members import LogLine, VirtualEnsemble, VirtualMember
 from trio_fle.sim.network import sid_of
 from trio_fle.sim.streams import VirtualStream
 from trio_fle.vote import Vote, epoch_of
@@ -27,6 +27,10 @@ CHANGES_PER_S: Final = 15
 
 STEPS_AT_ONCE: Final = 20_000
 """Rounds of the scheduler at one moment of virtual time."""
+
+WORK_S: Final = 0.2
+CLEAN_UP_S: Final = 0.15
+"""How long a body works at a time, and what it needs after its term."""
 
 _HEAD: Final = struct.Struct(">iqi")
 """Type, zxid and length of the data of a packet; after the data come four bytes (no credentials)."""
@@ -46,6 +50,8 @@ class Watcher(trio.abc.Instrument):
     violation: ViolationError | None = attrs.field(default=None, init=False)
     leads: list[int] = attrs.field(factory=list, init=False)
     """Who may act as leader now: one, or nobody."""
+    bodies: dict[int, VirtualMember] = attrs.field(factory=dict, init=False)
+    """What works in a term, or cleans up after it."""
     packets: int = attrs.field(default=0, init=False)
     sent_bytes: int = attrs.field(default=0, init=False)
     _proposed: dict[VirtualStream, int] = attrs.field(factory=dict, init=False)
@@ -68,6 +74,9 @@ class Watcher(trio.abc.Instrument):
         if self.violation is None:
             self.violation = violation
             self.scope.cancel()
+
+    def _object(self, invariant: str, what: str) -> None:
+        self.object(ViolationError(invariant, trio.current_time(), what))
 
     # Each moment
 
@@ -154,15 +163,27 @@ class Watcher(trio.abc.Instrument):
     # What runs in a term
 
     async def guarded(self, sid: int, term: Term) -> None:
-        """A body that works while its term is live, and looks whether another has begun meanwhile."""
+        """A body that works while its term is live, and needs a moment to clean up afterwards.
+
+        Nobody else's may begin before it has ended, unless its process stood still and could not end it.
+        """
         if term.live and (newest := max(self.checker.leaders)) != term.epoch:
-            what = f"{sid} begins work under token {term.epoch}, after {newest} was given out"
-            self.object(ViolationError(EPOCHS_GROW, trio.current_time(), what))
-        while True:
-            await trio.sleep(0.2)
-            if term.live and (newest := max(self.checker.leaders)) > term.epoch:
-                what = f"{sid} works under token {term.epoch}, and {newest} was given out"
-                self.object(ViolationError(ONE_ACTS, trio.current_time(), what))
+            self._object(EPOCHS_GROW, f"{sid} begins under token {term.epoch}, after {newest} was given out")
+        member = self.ensemble.running[sid]
+        for other, body in self.bodies.items():
+            if not (body.crashed or self.ensemble.machines.stood_still(body.root)):
+                self._object(ONE_ACTS, f"{sid} begins under token {term.epoch} while {other} still cleans up")
+        self.bodies[sid] = member
+        try:
+            while True:
+                await trio.sleep(WORK_S)
+                if term.live and (newest := max(self.checker.leaders)) > term.epoch:
+                    self._object(ONE_ACTS, f"{sid} works under token {term.epoch}, after {newest}")
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(CLEAN_UP_S)
+            if self.bodies.get(sid) is member:
+                del self.bodies[sid]
 
     # In the end
 

@@ -1,0 +1,151 @@
+"""The command that simulates: what it answers, draws and finds, and what it says to bad input."""
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner, Result
+
+from trio_fle.cli.main import main
+from trio_fle.sim import playing
+from trio_fle.zab import Promise
+
+
+def simulate(*options: str) -> Result:
+    return CliRunner().invoke(main, ["simulate", *options])
+
+
+def test_it_tells_how_long_each_ensemble_was_without_a_leader() -> None:
+    result = simulate("--members", "3,5", "--latency", "30ms±10ms", "--elections", "5")
+    assert result.exit_code == 0, result.output
+    said, heads, three, five = result.output.splitlines()
+    assert "failover" in said
+    assert heads.split()[:4] == ["members", "latency", "loss", "tickTime"]
+    for row, members in ((three, "3"), (five, "5")):
+        cells = row.split()
+        assert cells[:2] == [members, "30±10"]
+        assert all(200 < float(cell) < 450 for cell in cells[6:11]), "some ten times the way"
+
+
+def test_for_programs_each_row_is_an_object() -> None:
+    result = simulate("--members", "3..5", "--tick-time", "500", "--tick-time", "100", "--elections", "2",
+                      "--case", "silent", "--json")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in result.output.splitlines()]
+    assert [(row["members"], row["tick_ms"]) for row in rows] == [(3, 500), (3, 100), (5, 500), (5, 100)]
+    for row in rows:
+        assert 4 * row["tick_ms"] < row["p50_ms"] < 8 * row["tick_ms"], "syncLimit ticks, and an election"
+        assert row["messages"] > 5
+        assert row["bytes"] > 500
+
+
+def test_the_same_seed_gives_the_same_answer() -> None:
+    once, again, other = (
+        simulate(
+            "--latency", "20ms±10ms", "--loss", "5%", "--elections", "3", "--json", "--seed", seed
+        ).output
+        for seed in ("4", "4", "5")
+    )
+    assert once == again != other
+
+
+@pytest.mark.parametrize("case", ["cold-start", "failover", "silent", "resign"])
+def test_every_case_is_played(case: str) -> None:
+    result = simulate("--case", case, "--elections", "1", "--tick-time", "100", "--json")
+    assert json.loads(result.output)["p50_ms"] > 1
+
+
+def test_sites_are_near_themselves_and_far_from_others() -> None:
+    near, far = (
+        json.loads(
+            simulate(
+                "--members", "3", "--sites", sites, "--latency", "50ms", "--json", "--elections", "1"
+            ).output
+        )["p50_ms"]  # fmt: skip
+        for sites in ("3", "1+1+1")
+    )
+    assert near < 50 < 400 < far
+
+
+def test_it_draws_a_curve_for_each_row(tmp_path: Path) -> None:
+    picture = tmp_path / "out.svg"
+    result = simulate("--members", "3,5", "--elections", "4", "--plot", str(picture))
+    assert result.exit_code == 0, result.output
+    text = picture.read_text()
+    assert ElementTree.fromstring(text).tag.endswith("svg")
+    assert "3 members" in text
+    assert "5 members" in text
+    assert "http" not in re.sub(r"http://www\.(w3\.org|kozea\.fr|pygal\.org)\S*", "", text), (
+        "nothing is fetched"
+    )
+
+
+def test_stories_with_faults_are_counted() -> None:
+    result = simulate("--faults", "members", "--runs", "6", "--seed", "20")
+    assert result.exit_code == 0, result.output
+    assert re.fullmatch(
+        r"members: seeds 20 to 25: 6 stories, \d+ leaderships, .* 0 violations\n", result.output
+    )
+
+
+def test_several_processes_add_up_to_the_same() -> None:
+    alone, shared = (
+        json.loads(simulate("--faults", "members", "--runs", "60", "--jobs", jobs, "--json").stdout)
+        for jobs in ("1", "2")
+    )
+    assert alone.pop("virtual_s") == pytest.approx(shared.pop("virtual_s"))
+    assert alone == shared
+
+
+def test_a_violation_is_told_as_its_shortest_story(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Promise, "binds", lambda self, now, *, towards: False)
+    seed = next(seed for seed in range(40, 200) if violates(seed))
+    result = simulate("--faults", "members", "--runs", "1", "--seed", str(seed))
+    assert result.exit_code == 1
+    assert f"the shortest story of seed {seed}:" in result.output
+    assert "violated: one acts" in result.output
+    replay = re.search(r"replay: trio-fle (simulate .*)", result.output)
+    assert replay is not None
+    again = CliRunner().invoke(main, replay[1].split())
+    assert again.exit_code == 1
+    assert (
+        again.stdout.splitlines()[-3:]
+        == [line for line in result.stdout.splitlines() if not line.startswith(("violated", "replay"))][-3:]
+    )
+
+
+def violates(seed: int) -> bool:
+    try:
+        playing.run_members(seed)
+    except playing.ViolationError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--members", "many"), "'many' is no size; write it like 5, 3,5,7 or 3..9"),
+        (("--members", "1"), "an ensemble has 2 to 101 members"),
+        (("--members", "7..3"), "an ensemble has 2 to 101 members"),
+        (("--latency", "30"), "'30' is no latency; write it like 30ms or 30ms±10ms"),
+        (("--latency", "3ms±10ms"), "would arrive before they left"),
+        (("--loss", "some"), "'some' is no part; write it like 2% or 0.02"),
+        (("--loss", "100%"), "'100%' is not between 0 and 100 %"),
+        (("--sites", "2,3"), "'2,3' are no sites; write them like 2+2+1"),
+        (("--members", "5", "--sites", "2+2"), "the sites have 4 members together, not 5"),
+        (("--replay", "3", "--skip", "a"), "'a' are no numbers; write them like 0,3,4"),
+    ],
+)
+def test_bad_input_gets_one_message_that_says_what_to_do(options: tuple[str, ...], said: str) -> None:
+    result = simulate(*options)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_a_picture_that_can_not_be_written_is_told(tmp_path: Path) -> None:
+    result = simulate("--elections", "1", "--plot", str(tmp_path / "missing" / "out.svg"))
+    assert result.exit_code == 3
+    assert "No such file or directory; choose another file" in result.output

@@ -1,0 +1,83 @@
+"""Playing stories with faults, in several processes, and telling the shortest one that violates something."""
+
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import click
+import trio
+
+from trio_fle.cli.exits import NO, STOPPED, Exit
+from trio_fle.sim.campaign import Failure, Run, Tally, WorkerError, play_all, share_out, shrink
+from trio_fle.sim.invariants import ViolationError
+from trio_fle.sim.playing import run_members
+from trio_fle.sim.story import draw
+
+
+@attrs.frozen
+class Model:
+    """One way to simulate: how a story is played, and how many faults it has."""
+
+    name: str
+    run: Run
+    count_faults: Callable[[int], int]
+
+
+MODELS: Final = {
+    "members": Model("members", run_members, lambda seed: len(draw(seed).faults)),
+}
+
+
+def tell_story(model: Model, seed: int, skip: frozenset[int]) -> None:
+    """Play the story of a seed, print it line by line, and end with the status of what came of it."""
+    try:
+        outcome = model.run(seed, trace=click.echo, skip=skip)
+    except ViolationError as violation:
+        raise Exit(str(violation), NO) from violation
+    click.echo(f"{outcome.leaderships} leaderships in {outcome.virtual_s:.3f} s, nothing violated")
+
+
+def hunt(model: Model, seeds: range, jobs: int, *, as_json: bool) -> None:
+    """Play the stories of all seeds; tell what they add up to, and the shortest one of a failure."""
+    tally = play_all(model.run, seeds) if jobs == 1 else _share_out(model, seeds, jobs)
+    if as_json:
+        click.echo(tally.to_json())
+    else:
+        click.echo(summary(tally, model, seeds))
+    if tally.failures and not as_json:
+        _tell_shortest(model, tally.failures[0])
+    if tally.failures:
+        raise Exit(f"{len(tally.failures)} of {tally.runs} stories violate something", NO)
+
+
+def _share_out(model: Model, seeds: range, jobs: int) -> Tally:
+    def tell(so_far: Tally) -> None:
+        click.echo(f"{so_far.runs} of {len(seeds)}, {so_far.leaderships} leaderships", err=True)
+
+    try:
+        return trio.run(share_out, ["simulate", f"--faults={model.name}", "--json"], seeds, jobs, tell)
+    except* WorkerError as group:
+        raise Exit(str(group.exceptions[0]), STOPPED) from group
+
+
+def summary(tally: Tally, model: Model, seeds: range) -> str:
+    """Return what the runs add up to, in one line."""
+    return (
+        f"{model.name}: seeds {seeds.start} to {seeds.stop - 1}: {tally.runs} stories, "
+        f"{tally.leaderships} leaderships, {tally.decisions} ends of elections, {tally.messages} messages, "
+        f"{tally.virtual_s / 3600:.1f} h of virtual time, {len(tally.failures)} violations"
+    )
+
+
+def _tell_shortest(model: Model, failure: Failure) -> None:
+    skip, violation = shrink(model.run, failure.seed, model.count_faults(failure.seed))
+    numbers = ",".join(map(str, sorted(skip)))
+    click.echo(f"the shortest story of seed {failure.seed}:")
+    lines: list[str] = []
+    try:
+        model.run(failure.seed, trace=lines.append, skip=skip)
+    except ViolationError:
+        click.echo("\n".join(lines))
+    click.echo(f"violated: {violation}")
+    option = f" --skip {numbers}" if numbers else ""
+    click.echo(f"replay: trio-fle simulate --faults {model.name} --replay {failure.seed}{option}")

@@ -1,0 +1,199 @@
+"""``trio-fle simulate``: elections in virtual time, to choose time-outs by and to look for faults with."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Final
+
+import attrs
+import click
+from rich.console import Console
+from rich.table import Table
+
+from trio_fle.cli import params
+from trio_fle.cli.exits import NO, STOPPED, Exit
+from trio_fle.cli.hunting import MODELS, hunt, tell_story
+from trio_fle.election.options import ElectionOptions
+from trio_fle.sim.conditions import Conditions, Latency
+from trio_fle.sim.invariants import ViolationError
+from trio_fle.sim.measure import Case, Sample, Setup, quantile, sample
+from trio_fle.sim.plot import draw as draw_plot
+
+
+@attrs.frozen
+class Row:
+    """One line of the answer: what was measured, and how it came out."""
+
+    setup: Setup
+    samples: tuple[Sample, ...]
+
+    @property
+    def name(self) -> str:
+        """What is special about this one."""
+        conditions = self.setup.conditions
+        path = f"{_ms(conditions.latency.mean_s)} ± {_ms(conditions.latency.spread_s)} ms"
+        return f"{self.setup.members} members, {path}, tickTime {self.setup.tick_ms}"
+
+    @property
+    def milliseconds(self) -> list[float]:
+        """How long each was without a leader."""
+        return [1000 * each.seconds for each in self.samples]
+
+    def facts(self) -> dict[str, object]:
+        """Return the row for a program."""
+        times = self.milliseconds
+        return {
+            "members": self.setup.members,
+            "latency_ms": 1000 * self.setup.conditions.latency.mean_s,
+            "spread_ms": 1000 * self.setup.conditions.latency.spread_s,
+            "loss": self.setup.conditions.loss,
+            "tick_ms": self.setup.tick_ms,
+            "sync_limit": self.setup.sync_limit,
+            "elections": len(times),
+            **{f"p{part}_ms": round(quantile(times, part / 100), 3) for part in (10, 50, 90, 99)},
+            "max_ms": round(max(times), 3),
+            "messages": quantile([each.messages for each in self.samples], 0.5),
+            "bytes": quantile([each.sent_bytes for each in self.samples], 0.5),
+        }
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.4g}"
+
+
+WIDTH: Final = 120
+
+COLUMNS: Final = (
+    "members", "latency", "loss", "tickTime", "p10", "median", "p90", "p99", "worst", "messages", "bytes",
+)  # fmt: skip
+
+
+def show(case: Case, rows: list[Row], console: Console) -> None:
+    """Print the rows as a table."""
+    console.print(f"Milliseconds without an established leader ({case.value}):")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in COLUMNS:
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        facts, conditions = row.facts(), row.setup.conditions
+        spread = f"±{_ms(conditions.latency.spread_s)}" if conditions.latency.spread_s else ""
+        times = (f"{facts[key]:.1f}" for key in ("p10_ms", "p50_ms", "p90_ms", "p99_ms", "max_ms"))
+        costs = (f"{facts[key]:,.0f}" for key in ("messages", "bytes"))
+        table.add_row(
+            str(row.setup.members),
+            f"{_ms(conditions.latency.mean_s)}{spread} ms",
+            f"{100 * conditions.loss:g} %",
+            str(row.setup.tick_ms),
+            *times,
+            *costs,
+        )
+    console.print(table)
+
+
+@click.command(
+    epilog="Examples: trio-fle simulate --members 3,5,7 --latency 30ms±10ms --plot wan.svg; "
+    "trio-fle simulate --faults members --runs 500"
+)
+@click.option("--members", type=params.sizes, default="3", show_default=True, help="Sizes: 5, 3,5,7 or 3..9.")
+@click.option(
+    "--latency",
+    "latencies",
+    type=params.latency,
+    multiple=True,
+    default=["50us"],
+    help="One way between two members (of different sites): 30ms or 30ms±10ms. May be given several times.",
+)
+@click.option("--sites", type=params.sites, help="Members in each site, like 2+2+1; within one: --local.")
+@click.option(
+    "--local", type=params.latency, default="0.3ms", show_default=True, help="Latency within a site."
+)
+@click.option(
+    "--loss", type=params.part, default="0%", show_default=True, help="Segments lost, and sent again."
+)
+@click.option(
+    "--case",
+    type=click.Choice([case.value for case in Case]),
+    default=Case.FAILOVER.value,
+    show_default=True,
+    help="What they are without a leader for.",
+)
+@click.option(
+    "--tick-time", "ticks", type=click.IntRange(10), multiple=True, default=[2000], help="Milliseconds."
+)
+@click.option("--init-limit", type=click.IntRange(1), default=10, show_default=True, help="Ticks.")
+@click.option("--sync-limit", type=click.IntRange(1), default=5, show_default=True, help="Ticks.")
+@click.option("--exact", is_flag=True, help="As fle.earlyFinalize=false: wait like ZooKeeper.")
+@click.option("--elections", type=click.IntRange(1), default=100, show_default=True, help="For each row.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first one.")
+@click.option("--json", "as_json", is_flag=True, help="One object a line.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the distributions (SVG).")
+@click.option("--faults", type=click.Choice(list(MODELS)), help="Play stories with faults instead.")
+@click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="Stories to play.")
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes that play them."
+)
+@click.option("--replay", type=click.IntRange(0), help="Play the story of one seed, and tell it all.")
+@click.option("--skip", type=params.numbers, default="", help="Faults to leave out of it, like 0,3,4.")
+def simulate(
+    members: tuple[int, ...],
+    latencies: tuple[Latency, ...],
+    sites: tuple[int, ...] | None,
+    local: Latency,
+    loss: float,
+    case: str,
+    ticks: tuple[int, ...],
+    init_limit: int,
+    sync_limit: int,
+    exact: bool,
+    elections: int,
+    seed: int,
+    as_json: bool,
+    plot: Path | None,
+    faults: str | None,
+    runs: int,
+    jobs: int,
+    replay: int | None,
+    skip: frozenset[int],
+) -> None:
+    """Let ensembles elect in virtual time: how long they are without a leader, or what breaks them.
+
+    Members are the real ones, on a network, disks and a clock that are simulated. With --faults they live
+    through stories that are drawn from seeds (crashes, partitions, lost and torn writes, hung processes,
+    drifting clocks), and everything that must hold is checked at every step. Exit status 0: all went well;
+    1: something was violated, and the shortest story of it is told.
+    """
+    if replay is not None:
+        tell_story(MODELS[faults or "members"], replay, skip)
+    elif faults is not None:
+        hunt(MODELS[faults], range(seed, seed + runs), jobs, as_json=as_json)
+    else:
+        options = ElectionOptions(early_finalize=not exact)
+        setups = [
+            Setup(size, Conditions(latency, loss, sites or (), local), tick, init_limit, sync_limit, options)
+            for size, latency, tick in itertools.product(members, latencies, ticks)
+        ]
+        measure(setups, Case(case), range(seed, seed + elections), as_json=as_json, plot=plot)
+
+
+def measure(setups: list[Setup], case: Case, seeds: range, *, as_json: bool, plot: Path | None) -> None:
+    """Let every ensemble elect, and show how it came out."""
+    for setup in setups:
+        if setup.conditions.sites and sum(setup.conditions.sites) != setup.members:
+            raise click.UsageError(
+                f"the sites have {sum(setup.conditions.sites)} members together, not {setup.members}"
+            )
+    rows: list[Row] = []
+    for setup in setups:
+        try:
+            rows.append(Row(setup, tuple(sample(setup, case, seed) for seed in seeds)))
+        except ViolationError as violation:
+            raise Exit(f"{setup.members} members: {violation}", NO) from violation
+        if as_json:
+            click.echo(json.dumps(rows[-1].facts()))
+    if not as_json:
+        show(case, rows, Console(highlight=False, width=WIDTH))
+    if plot is not None:
+        try:
+            draw_plot(f"{case.value}: time to a leader", {row.name: row.milliseconds for row in rows}, plot)
+        except OSError as error:
+            raise Exit(f"{plot}: {error.strerror}; choose another file", STOPPED) from error
