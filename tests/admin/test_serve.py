@@ -25,8 +25,8 @@ from trio_fle.ensemble import HostPort, parse_ensemble
 from trio_fle.errors import ConnectionLostError
 from trio_fle.member.status import MemberStatus, Phase
 from trio_fle.peers.transport import Transport
-from trio_fle.sim.members import captured_log
-from trio_fle.sim.network import VirtualNetwork
+from trio_fle.sim.members.ensemble import captured_log
+from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.vote import LearnerType, PeerState
 
 HTTP = HostPort("192.0.2.1", 8080)

@@ -6,13 +6,21 @@ from collections.abc import Callable
 
 import attrs
 from core_driver import claim, ensemble_of, looking
-from simulation import Simulation, new_core
 
+from trio_fle.election.electorate import Electorate
 from trio_fle.election.events import Heard, Look
 from trio_fle.election.fle import FastLeaderElection
+from trio_fle.election.options import ElectionOptions
+from trio_fle.ensemble import Ensemble
+from trio_fle.sim.conditions import Conditions, Latency
+from trio_fle.sim.cores.run import elect
+from trio_fle.vote import LearnerType
 from trio_fle.wire import Notification, decode_notification, encode_notification
 
 REPEATS = 5
+NETWORK = Conditions(Latency(0.001, 0.0005))
+"""A message is about a millisecond under way."""
+
 SIZES = (3, 5, 9, 17, 33, 65, 101)
 
 
@@ -33,6 +41,20 @@ class Speeds:
     """Wall time of one election of 101 voters."""
     messages: dict[int, int]
     """Messages of one simulated election, by size."""
+
+
+def new_core(me: int, ensemble: Ensemble) -> FastLeaderElection:
+    """Return the core of one voter, with the options that members have unless told otherwise."""
+    options = ElectionOptions()
+    electorate = Electorate(
+        me,
+        LearnerType.PARTICIPANT,
+        options.candidate,
+        ensemble,
+        ensemble,
+        exact=not options.early_finalize,
+    )
+    return FastLeaderElection(electorate, options)
 
 
 def rate(work: Callable[[], int]) -> float:
@@ -103,7 +125,7 @@ def elections_rate(size: int, elections: int) -> float:
 
     def work() -> int:
         for seed in range(elections):
-            Simulation(size, seed).run()
+            elect(size, NETWORK, seed)
         return elections
 
     return rate(work)
@@ -117,11 +139,11 @@ def measure(*, quick: bool) -> Speeds:
     messages = {}
     large_s = 0.0
     for voters in SIZES:
-        simulation = Simulation(voters)
         began = time.perf_counter()
-        assert simulation.run() == voters
+        election = elect(voters, NETWORK)
+        assert election.leader == voters
         large_s = time.perf_counter() - began
-        messages[voters] = simulation.messages
+        messages[voters] = election.messages
     return Speeds(
         looking_per_s=looking_rate(count),
         settled_per_s=settled_rate(count),

@@ -21,7 +21,7 @@ from trio_fle.cli.child import check_command, environ_with, run_child
 from trio_fle.cli.guard import lease_clock
 from trio_fle.errors import ConfigError
 from trio_fle.member.term import Leadership, Term
-from trio_fle.sim.members import captured_log
+from trio_fle.sim.members.ensemble import captured_log
 
 LIMIT_S = 15.0
 STUBBORN = ["sh", "-c", "trap '' TERM; touch ready; while :; do sleep 0.05; done"]

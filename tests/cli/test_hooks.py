@@ -12,7 +12,7 @@ from pids import runs
 
 from trio_fle.cli.hooks import Hooks, parse_hook
 from trio_fle.errors import ConfigError
-from trio_fle.sim.members import captured_log
+from trio_fle.sim.members.ensemble import captured_log
 
 LIMIT_S = 15.0
 

@@ -10,9 +10,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from trio_fle.errors import PeerError, StorageError
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.gone import GoneLeader
-from trio_fle.sim.disk import VirtualDisk
-from trio_fle.sim.members import captured_log, ensemble_of
-from trio_fle.sim.network import VirtualNetwork
+from trio_fle.sim.members.disk import VirtualDisk
+from trio_fle.sim.members.ensemble import captured_log, ensemble_of
+from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.storage import Followed, StoredVote
 from trio_fle.vote import PeerState, Vote, make_zxid
 from trio_fle.wire.packet import PacketType

@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from trio_fle.member.config_texts import MAX_TEXT_BYTES, ConfigTexts
-from trio_fle.sim.members import ensemble_of
+from trio_fle.sim.members.ensemble import ensemble_of
 
 
 @attrs.define

@@ -12,8 +12,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from trio_fle.election.options import ElectionOptions
 from trio_fle.errors import ListenError
 from trio_fle.member.electing import INBOX_PER_PEER
-from trio_fle.sim.members import VirtualEnsemble, VirtualMember, ensemble_of
-from trio_fle.sim.network import VirtualNetwork
+from trio_fle.sim.members.ensemble import VirtualEnsemble, VirtualMember, ensemble_of
+from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.wire import encode_frame, encode_notification
 
 VOTERS = dict.fromkeys((1, 2, 3), "participant")

@@ -21,9 +21,9 @@ from trio_fle.errors import ConnectionLostError, StorageError
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.following import Learner, UnstoredError
 from trio_fle.member.status import Phase
-from trio_fle.sim.disk import VirtualDisk
-from trio_fle.sim.members import captured_log, ensemble_of
-from trio_fle.sim.network import VirtualNetwork
+from trio_fle.sim.members.disk import VirtualDisk
+from trio_fle.sim.members.ensemble import captured_log, ensemble_of
+from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.storage import StoredVote
 from trio_fle.vote import PeerState, Vote, epoch_of, make_zxid
 from trio_fle.wire.packet import (

@@ -12,7 +12,7 @@ from nodes import address_of
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.errors import StorageError
-from trio_fle.sim.disk import VirtualDisk
+from trio_fle.sim.members.disk import VirtualDisk
 from trio_fle.storage import StoredVote
 from trio_fle.vote import MIN_LONG, PeerState, Vote, make_zxid
 from trio_fle.wire.packet import (

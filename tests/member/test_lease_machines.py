@@ -7,8 +7,8 @@ import trio
 from trio.testing import MockClock
 from witness import FIVE, THREE, Witness, host, isolate, watched
 
-from trio_fle.sim.members import VirtualEnsemble
-from trio_fle.sim.network import VirtualNetwork
+from trio_fle.sim.members.ensemble import VirtualEnsemble
+from trio_fle.sim.members.network import VirtualNetwork
 
 LEASE_S = 2.5
 SEEDS = [*range(8), 53, 86, 285, 520]

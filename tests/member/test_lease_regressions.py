@@ -10,9 +10,9 @@ from witness import FIVE, THREE, Witness, host, isolate, separate, watched
 
 from trio_fle.ensemble import HostPort
 from trio_fle.member.term import Leadership
-from trio_fle.sim.disk import VirtualDisk
-from trio_fle.sim.members import VirtualEnsemble
-from trio_fle.sim.network import VirtualNetwork
+from trio_fle.sim.members.disk import VirtualDisk
+from trio_fle.sim.members.ensemble import VirtualEnsemble
+from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.storage import Followed
 from trio_fle.vote import PeerState
 from trio_fle.wire import Hello, encode_frame, encode_hello

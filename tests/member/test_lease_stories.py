@@ -7,9 +7,9 @@ import trio
 from trio.testing import MockClock
 from witness import FIVE, THREE, host, isolate, watched
 
-from trio_fle.sim.disk import VirtualDisk
-from trio_fle.sim.members import VirtualEnsemble
-from trio_fle.sim.network import VirtualNetwork
+from trio_fle.sim.members.disk import VirtualDisk
+from trio_fle.sim.members.ensemble import VirtualEnsemble
+from trio_fle.sim.members.network import VirtualNetwork
 
 LEASE_S = 2.5
 """syncLimit 5 * tickTime 500 ms; less the margin of 10 %."""

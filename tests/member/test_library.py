@@ -14,9 +14,9 @@ from trio_fle.config import MemberConfig, TransportOptions
 from trio_fle.election.options import ElectionOptions
 from trio_fle.errors import StorageError
 from trio_fle.member.term import Leadership
-from trio_fle.sim.disk import VirtualDisk
-from trio_fle.sim.members import VirtualEnsemble, captured_log, ensemble_of
-from trio_fle.sim.network import VirtualNetwork
+from trio_fle.sim.members.disk import VirtualDisk
+from trio_fle.sim.members.ensemble import VirtualEnsemble, captured_log, ensemble_of
+from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.vote import LearnerType, PeerState
 
 THREE = dict.fromkeys((1, 2, 3), "participant")

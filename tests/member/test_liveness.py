@@ -9,7 +9,7 @@ from witness import THREE, host, watched
 
 from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import HostPort
-from trio_fle.sim.disk import VirtualDisk
+from trio_fle.sim.members.disk import VirtualDisk
 from trio_fle.storage import Followed
 from trio_fle.vote import make_zxid
 from trio_fle.wire.packet import LearnerInfo, PacketType, QuorumPacket, encode_learner_info, encode_packet

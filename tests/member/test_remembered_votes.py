@@ -10,8 +10,8 @@ from witness import FIVE, THREE, Witness, host, watched
 
 from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import HostPort
-from trio_fle.sim.members import VirtualMember, ensemble_of
-from trio_fle.sim.network import VirtualHost, VirtualNetwork
+from trio_fle.sim.members.ensemble import VirtualMember, ensemble_of
+from trio_fle.sim.members.network import VirtualHost, VirtualNetwork
 
 
 async def leaderless_s(witness: Witness) -> float:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from nodes import Caller, Node, address_of, body, call, hello, start_all
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_fle.sim.network import VirtualNetwork
+from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.wire import encode_frame
 
 CONFIG = b"server.1=h:1:2:participant\nversion=0"

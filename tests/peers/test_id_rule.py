@@ -8,7 +8,7 @@ from nodes import Caller, Node, address_of, call, start_all
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.ensemble import HostPort
-from trio_fle.sim.network import VirtualNetwork
+from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.vote import MAX_LONG
 
 

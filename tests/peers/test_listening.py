@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.config import TransportOptions
 from trio_fle.errors import ListenError
-from trio_fle.sim.network import VirtualNetwork
+from trio_fle.sim.members.network import VirtualNetwork
 
 
 async def test_silent_callers_do_not_delay_a_server_that_joins(autojump_clock: MockClock) -> None:

@@ -10,7 +10,7 @@ from trio.abc import Listener, Stream
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.ensemble import HostPort
-from trio_fle.sim.network import VirtualNetwork
+from trio_fle.sim.members.network import VirtualNetwork
 
 
 async def test_a_black_hole_delays_nobody_else(autojump_clock: MockClock) -> None:

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 import attrs
 import pytest
 
-from trio_fle.sim import playing
 from trio_fle.sim.conditions import Conditions, Latency
 from trio_fle.sim.invariants import ViolationError
-from trio_fle.sim.playing import run_members
-from trio_fle.sim.story import Kind, Story, draw
+from trio_fle.sim.members import play as playing
+from trio_fle.sim.members.play import run_members
+from trio_fle.sim.members.story import Kind, Story, draw
 from trio_fle.zab import Promise
 
 PRINT_TRACE = """
 import sys
-from trio_fle.sim.playing import run_members
+from trio_fle.sim.members.play import run_members
 run_members(int(sys.argv[1]), trace=lambda line: print(line))
 """
 

@@ -15,7 +15,7 @@ from crash_model import FaultyOs
 from datadirs import Directory, listing, log
 
 from trio_fle.errors import StorageError
-from trio_fle.sim.disk import VirtualDisk
+from trio_fle.sim.members.disk import VirtualDisk
 from trio_fle.storage import DurableStorage, Followed, Storage, StoredVote, files
 from trio_fle.storage.durable import FOLLOW_AFTER_S
 from trio_fle.storage.epochs import read_epoch

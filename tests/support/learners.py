@@ -12,9 +12,9 @@ from trio.abc import Listener, Stream
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError, FleError, RefusedError
 from trio_fle.member.learner_link import LearnerLink
-from trio_fle.sim.disk import VirtualDisk
-from trio_fle.sim.members import VirtualMember, ensemble_of
-from trio_fle.sim.network import VirtualNetwork
+from trio_fle.sim.members.disk import VirtualDisk
+from trio_fle.sim.members.ensemble import VirtualMember, ensemble_of
+from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.storage import Followed, StoredVote
 from trio_fle.vote import PeerState, Vote, make_zxid
 from trio_fle.wire import (

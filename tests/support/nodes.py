@@ -11,8 +11,8 @@ from trio.abc import Stream
 from trio_fle.config import TransportOptions
 from trio_fle.ensemble import HostPort
 from trio_fle.peers import ConnectionManager, Identity
-from trio_fle.sim.members import captured_log
-from trio_fle.sim.network import VirtualNetwork
+from trio_fle.sim.members.ensemble import captured_log
+from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.wire import (
     FrameBuffer,
     Hello,

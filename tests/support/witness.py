@@ -7,8 +7,8 @@ import attrs
 import trio
 
 from trio_fle.member import Term
-from trio_fle.sim.members import VirtualEnsemble, VirtualMember
-from trio_fle.sim.network import VirtualNetwork
+from trio_fle.sim.members.ensemble import VirtualEnsemble, VirtualMember
+from trio_fle.sim.members.network import VirtualNetwork
 
 THREE = dict.fromkeys((1, 2, 3), "participant")
 FIVE = dict.fromkeys((1, 2, 3, 4, 5), "participant")

@@ -9,9 +9,10 @@ import trio
 
 from trio_fle.cli.exits import NO, STOPPED, Exit
 from trio_fle.sim.campaign import Failure, Run, Tally, WorkerError, play_all, share_out, shrink
+from trio_fle.sim.cores.run import count_faults, run_cores
 from trio_fle.sim.invariants import ViolationError
-from trio_fle.sim.playing import run_members
-from trio_fle.sim.story import draw
+from trio_fle.sim.members.play import run_members
+from trio_fle.sim.members.story import draw
 
 
 @attrs.frozen
@@ -24,6 +25,7 @@ class Model:
 
 
 MODELS: Final = {
+    "cores": Model("cores", run_cores, count_faults),
     "members": Model("members", run_members, lambda seed: len(draw(seed).faults)),
 }
 
@@ -64,8 +66,9 @@ def summary(tally: Tally, model: Model, seeds: range) -> str:
     """Return what the runs add up to, in one line."""
     return (
         f"{model.name}: seeds {seeds.start} to {seeds.stop - 1}: {tally.runs} stories, "
-        f"{tally.leaderships} leaderships, {tally.decisions} ends of elections, {tally.messages} messages, "
-        f"{tally.virtual_s / 3600:.1f} h of virtual time, {len(tally.failures)} violations"
+        f"{tally.elections} elections, {tally.leaderships} leaderships, {tally.messages} messages, "
+        f"{tally.virtual_s / 3600:.1f} h of virtual time, all had a leader {tally.mended_s:.1f} s after the "
+        f"faults or sooner, {len(tally.failures)} violations"
     )
 
 

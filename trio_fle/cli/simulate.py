@@ -16,7 +16,7 @@ from trio_fle.cli.hunting import MODELS, hunt, tell_story
 from trio_fle.election.options import ElectionOptions
 from trio_fle.sim.conditions import Conditions, Latency
 from trio_fle.sim.invariants import ViolationError
-from trio_fle.sim.measure import Case, Sample, Setup, quantile, sample
+from trio_fle.sim.members.measure import Case, Sample, Setup, quantile, sample
 from trio_fle.sim.plot import draw as draw_plot
 
 

@@ -41,27 +41,34 @@ class Tally:
     """What runs add up to."""
 
     runs: int = 0
+    elections: int = 0
     leaderships: int = 0
     decisions: int = 0
     messages: int = 0
     virtual_s: float = 0.0
+    mended_s: float = 0.0
+    """The longest that it took after all faults."""
     failures: list[Failure] = attrs.field(factory=list)
 
     def add(self, outcome: Outcome) -> None:
         """Count a run that went well."""
         self.runs += 1
+        self.elections += outcome.elections
         self.leaderships += outcome.leaderships
         self.decisions += outcome.decisions
         self.messages += outcome.messages
         self.virtual_s += outcome.virtual_s
+        self.mended_s = max(self.mended_s, outcome.mended_s)
 
     def merge(self, other: "Tally") -> None:
         """Count the runs of another."""
         self.runs += other.runs
+        self.elections += other.elections
         self.leaderships += other.leaderships
         self.decisions += other.decisions
         self.messages += other.messages
         self.virtual_s += other.virtual_s
+        self.mended_s = max(self.mended_s, other.mended_s)
         self.failures += other.failures
 
     def to_json(self) -> str:

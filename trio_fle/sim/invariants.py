@@ -10,10 +10,10 @@
                           nothing that it acknowledged is lost
 ========================  ==============================================================================
 
-The first two are *Leadership1* and *Leadership2* of the published TLA+ specification of Zab
-(Disalg-ICS-NJU, ``Zab.tla``); *promises are kept* is the part of its *PrimaryIntegrity* that concerns epochs.
-Its invariants on transactions (*TotalOrder*, *PrefixConsistency*, *Agreement*) say nothing of members that
-store none.
+*Leadership* is what *Leadership1* (of those that lead now) and *Leadership2* (of all that ever did) say in
+the published TLA+ specification of Zab (Disalg-ICS-NJU, ``Zab.tla``); the rest has no counterpart there. Its
+invariants on transactions (*TotalOrder*, *PrefixConsistency*, *Agreement*) say nothing of members that store
+none. See also ``trio_fle.sim.explore``.
 """
 
 from collections.abc import Callable, Iterable, Set
@@ -53,13 +53,15 @@ class Checker:
     is_quorum: Callable[[Set[int]], bool]
     leaders: dict[int, int] = attrs.field(factory=dict, init=False)
     """Who was established in each epoch."""
+    begun_by: dict[int, int] = attrs.field(factory=dict, init=False)
+    """Whose epoch each is, once a quorum has accepted it."""
     decisions: int = attrs.field(default=0, init=False)
     """Elections that ended on votes, once for each server that they ended for."""
     _voted: dict[tuple[int, Vote], set[int]] = attrs.field(factory=dict, init=False)
     _settled: dict[int, set[int]] = attrs.field(factory=dict, init=False)
     """Who ever decided on each leader: what they tell counts like a vote where all its numbers agree."""
-    _led: set[int] = attrs.field(factory=set, init=False)
-    """Whom an election made a leader, as they know themselves: a joined one may be one that came back."""
+    chosen: set[int] = attrs.field(factory=set, init=False)
+    """Leaders that anybody decided on, by a quorum's votes: one that is joined may be one that came back."""
     _acknowledged: dict[int, tuple[int, int]] = attrs.field(factory=dict, init=False)
     """Accepted and current epoch that each server has told of."""
 
@@ -74,6 +76,12 @@ class Checker:
             )
         self.leaders[epoch] = sid
 
+    def begun(self, at: float, sid: int, epoch: int) -> None:
+        """Note that a quorum has accepted ``epoch`` of ``sid``: it has this epoch to itself from now on."""
+        if (before := self.begun_by.setdefault(epoch, sid)) != sid:
+            what = f"a quorum has accepted epoch {epoch} of {sid} and {before}"
+            raise ViolationError(LEADERSHIP, at, what)
+
     def acting(self, at: float, sids: Iterable[int]) -> None:
         """Note who may act as leader at this moment."""
         acting = sorted(sids)
@@ -85,18 +93,21 @@ class Checker:
         self._voted.setdefault((round_, vote), set()).add(sid)
 
     def decided(self, at: float, sid: int, round_: int, vote: Vote, *, joined: bool) -> None:
-        """Note that an election ended on ``vote``; ``joined``: on what settled servers said."""
+        """Note that an election ended on ``vote``; ``joined``: on what settled servers said.
+
+        A server may join itself, where others knew earlier that it is elected. What an observer decides must
+        not be told: voters that elect answer it with their last concluded vote, in the present round.
+        """
         self.decisions += 1
         settled = self._settled.setdefault(vote.leader, set())
-        if not (joined and vote.leader in self._led):
+        if not (joined and vote.leader in self.chosen):
             voters = self._voted.get((round_, vote), set()) | settled
             if not self.is_quorum(voters):
                 said, who = "joins" if joined else "decides on", sorted(voters) or "nobody"
                 what = f"{sid} {said} {vote} in round {round_}, for which {who} voted"
                 raise ViolationError(VOTE_HAS_QUORUM, at, what)
+            self.chosen.add(vote.leader)
         settled.add(sid)
-        if vote.leader == sid:
-            self._led.add(sid)
 
     def acknowledged(self, sid: int, *, accepted: int | None = None, current: int | None = None) -> None:
         """Note what ``sid`` has told others that it has accepted, or made its current epoch."""

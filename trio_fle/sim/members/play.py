@@ -9,14 +9,14 @@ from trio.testing import MockClock
 
 from trio_fle.quorum import all_quorums
 from trio_fle.sim.conditions import Latency
-from trio_fle.sim.disk import VirtualDisk
 from trio_fle.sim.invariants import ENDS, NOBODY_FAILS, Checker, ViolationError
-from trio_fle.sim.members import VirtualEnsemble, ensemble_of
-from trio_fle.sim.network import VirtualNetwork, host_of
+from trio_fle.sim.members.disk import VirtualDisk
+from trio_fle.sim.members.ensemble import VirtualEnsemble, ensemble_of
+from trio_fle.sim.members.network import VirtualNetwork, host_of
+from trio_fle.sim.members.scheduling import deterministic
+from trio_fle.sim.members.story import LEADER, TICK_MS, Fault, Kind, Story, draw
+from trio_fle.sim.members.watcher import Watcher, said
 from trio_fle.sim.outcome import Outcome
-from trio_fle.sim.scheduling import deterministic
-from trio_fle.sim.story import LEADER, TICK_MS, Fault, Kind, Story, draw
-from trio_fle.sim.watcher import Watcher, said
 from trio_fle.storage import StoredVote
 from trio_fle.vote import epoch_of
 
@@ -50,6 +50,7 @@ class _Play:
     net: VirtualNetwork = attrs.field(init=False)
     watcher: Watcher = attrs.field(init=False)
     ensemble: VirtualEnsemble = attrs.field(init=False)
+    mended_s: float = attrs.field(default=0.0, init=False)
     starts: trio.Nursery = attrs.field(init=False)
     """Of members that are started again."""
     errands: trio.Nursery = attrs.field(init=False)
@@ -75,13 +76,15 @@ class _Play:
             raise self.watcher.violation or failure from group
         if self.watcher.violation is not None:
             raise self.watcher.violation
-        checker = self.watcher.checker
+        watcher = self.watcher
         return Outcome(
             self.story.seed,
-            len(checker.leaders),
-            checker.decisions,
-            self.watcher.packets,
-            trio.current_time(),
+            elections=watcher.elections,
+            leaderships=len(watcher.checker.leaders),
+            decisions=watcher.checker.decisions,
+            messages=watcher.packets,
+            virtual_s=trio.current_time(),
+            mended_s=self.mended_s,
         )
 
     async def _live(self) -> None:
@@ -152,12 +155,13 @@ class _Play:
     async def _settle(self) -> None:
         """Wait until everybody has one leader, or the bound is over."""
         bound_s = self.story.bound_s
-        until = trio.current_time() + bound_s
+        began = trio.current_time()
         while True:
             leaders = self.watcher.leaders()
+            self.mended_s = trio.current_time() - began
             if len(leaders) == 1 and None not in leaders:
                 return
-            if trio.current_time() >= until:
+            if self.mended_s >= bound_s:
                 said = ", ".join(sorted(map(str, leaders)))
                 what = f"{bound_s:g} s after the faults have ended, the leaders are: {said}"
                 self.watcher.object(ViolationError(ENDS, trio.current_time(), what))

@@ -14,9 +14,9 @@ import trio
 
 from trio_fle.member import Term
 from trio_fle.sim.invariants import CALM, EPOCHS_GROW, ONE_ACTS, Checker, ViolationError
-from trio_fle.sim.members import LogLine, VirtualEnsemble, VirtualMember
-from trio_fle.sim.network import sid_of
-from trio_fle.sim.streams import VirtualStream
+from trio_fle.sim.members.ensemble import LogLine, VirtualEnsemble, VirtualMember
+from trio_fle.sim.members.network import sid_of
+from trio_fle.sim.members.streams import VirtualStream
 from trio_fle.vote import Vote, epoch_of
 from trio_fle.wire.packet import PacketType
 
@@ -52,6 +52,8 @@ class Watcher(trio.abc.Instrument):
     """Who may act as leader now: one, or nobody."""
     bodies: dict[int, VirtualMember] = attrs.field(factory=dict, init=False)
     """What works in a term, or cleans up after it."""
+    elections: int = attrs.field(default=0, init=False)
+    """How often a member decided that it leads itself."""
     packets: int = attrs.field(default=0, init=False)
     sent_bytes: int = attrs.field(default=0, init=False)
     _proposed: dict[VirtualStream, int] = attrs.field(factory=dict, init=False)
@@ -109,6 +111,8 @@ class Watcher(trio.abc.Instrument):
         if self.tell is not None:
             facts = " ".join(f"{key}={value}" for key, value in line.items() if key not in ("event", "level"))
             self.tell(f"{now:11.6f}  {sid}  {line['event']} {facts}")
+        if line["event"] == "election.decided" and line["leader"] == sid:
+            self.elections += 1
         match line["event"]:
             case "election.started" | "election.vote":
                 self.checker.voted(sid, line["round"], _vote(line))

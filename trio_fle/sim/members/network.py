@@ -22,7 +22,7 @@ from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError, RefusedError
 from trio_fle.peers import Transport
 from trio_fle.sim.conditions import RETRANSMIT_S, Conditions
-from trio_fle.sim.streams import Arrive, VirtualListener, VirtualStream
+from trio_fle.sim.members.streams import Arrive, VirtualListener, VirtualStream
 
 UNREACHABLE_S: Final = 1.0
 """After how long somebody on the way says that there is no route."""

@@ -15,9 +15,9 @@ from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import Ensemble, build_ensemble
 from trio_fle.member import Member, Term, open_member
 from trio_fle.sim.conditions import Latency
-from trio_fle.sim.disk import AT_ONCE, VirtualDisk
-from trio_fle.sim.network import VirtualNetwork, host_of
-from trio_fle.sim.scheduling import Standstill
+from trio_fle.sim.members.disk import AT_ONCE, VirtualDisk
+from trio_fle.sim.members.network import VirtualNetwork, host_of
+from trio_fle.sim.members.scheduling import Standstill
 from trio_fle.storage import StoredVote
 
 LogLine = dict[str, Any]

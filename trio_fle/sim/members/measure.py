@@ -13,12 +13,12 @@ from trio.testing import MockClock
 from trio_fle.election.options import ElectionOptions
 from trio_fle.quorum import all_quorums
 from trio_fle.sim.conditions import Conditions, Latency
-from trio_fle.sim.disk import VirtualDisk
 from trio_fle.sim.invariants import ENDS, Checker, ViolationError
-from trio_fle.sim.members import LogLine, VirtualEnsemble, ensemble_of
-from trio_fle.sim.network import VirtualNetwork
-from trio_fle.sim.scheduling import deterministic
-from trio_fle.sim.watcher import Watcher
+from trio_fle.sim.members.disk import VirtualDisk
+from trio_fle.sim.members.ensemble import LogLine, VirtualEnsemble, ensemble_of
+from trio_fle.sim.members.network import VirtualNetwork
+from trio_fle.sim.members.scheduling import deterministic
+from trio_fle.sim.members.watcher import Watcher
 
 _INFO: Final = 20
 _LIMIT_S: Final = 600.0

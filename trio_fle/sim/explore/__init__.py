@@ -1,0 +1,1 @@
+"""Every order of events that three servers can live through, within bounds."""

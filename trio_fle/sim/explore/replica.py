@@ -1,0 +1,397 @@
+"""One server for exhaustive exploration: a state, an event, and what comes of it; no time, and no queue.
+
+The election core and ``Discovery`` are the real ones. A write is two steps, so that a crash can come
+between. Every function here is deterministic, so whoever explores may remember what it gave.
+"""
+
+import functools
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from trio_fle.election.electorate import Electorate
+from trio_fle.election.events import (
+    Back,
+    Decided,
+    Effect,
+    Established,
+    Event,
+    Gone,
+    Greet,
+    Heard,
+    Leave,
+    Look,
+    Proposed,
+    Send,
+    Settled,
+    Silence,
+)
+from trio_fle.election.fle import FastLeaderElection
+from trio_fle.election.options import ElectionOptions
+from trio_fle.ensemble import Ensemble
+from trio_fle.vote import LearnerType, PeerState, Vote, make_zxid
+from trio_fle.wire import Notification
+from trio_fle.zab import Discovery
+
+ZXID: Final = 0
+END: Final = ("END",)
+Out = tuple[Any, ...]
+"""What a step asks for: ``tell``, ``send`` and ``close`` with whom, or a fact for whoever checks."""
+
+T = TypeVar("T")
+
+
+def clone(of: T) -> T:
+    """Copy a value of an attrs class with its dicts and sets, and nothing deeper."""
+    kind: Any = type(of)
+    new: T = object.__new__(kind)
+    for name in _names(kind):
+        value = getattr(of, name)
+        if type(value) is dict or type(value) is set:
+            value = value.copy()
+        object.__setattr__(new, name, value)
+    return new
+
+
+@functools.cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(kind))
+
+
+@attrs.define(eq=False)
+class Lead:
+    """A would-be leader: ``stage`` counts the gates passed, ``learners`` say how far each has come.
+
+    Stages: 0 nothing, 1 the epoch is settled, 2 accepted here, 3 by a quorum, 4 begun here, 5 established.
+    """
+
+    discovery: Discovery
+    stage: int = 0
+    learners: dict[int, int] = attrs.field(factory=dict)
+    """0 has said who it is, 1 was told the epoch, 2 has accepted it, 3 was told NEWLEADER, 4 has
+    acknowledged, 5 is up to date."""
+
+
+@attrs.frozen
+class Follow:
+    """A learner.
+
+    Stages: 0 dials, 1 has said who it is, 2 accepts, 3 has accepted, 4 begins, 5 has begun, 6 is
+    synchronized.
+    """
+
+    leader: int
+    stage: int = 0
+    epoch: int = -1
+
+
+@attrs.define(eq=False)
+class Replica:
+    """One server. ``core`` is None while it is down."""
+
+    sid: int
+    ensemble: Ensemble
+    options: ElectionOptions
+    accepted: int = 0
+    epoch: int = 0
+    followed: int | None = None
+    """Whom it follows, on disk."""
+    promised: int | None = None
+    core: FastLeaderElection | None = None
+    writing: tuple[int, int, int | None] | None = None
+    role: Lead | Follow | None = None
+    said: dict[int, Notification] = attrs.field(factory=dict)
+    """What was said last to each, or waits for it."""
+    greeting: Notification | None = None
+    looks: int = 0
+    told: tuple[int, int] = (-1, -1)
+    voted: frozenset[tuple[int, Vote]] = frozenset()
+    chosen: frozenset[int] = frozenset()
+
+    @property
+    def leader(self) -> int | None:
+        """Whom it follows or is, once that is established for it."""
+        role = self.role
+        if isinstance(role, Lead):
+            return self.sid if role.stage == 5 else None
+        return role.leader if role is not None and role.stage == 6 else None
+
+    def key(self) -> tuple[Any, ...]:
+        """Return all that its future depends on."""
+        return (
+            self.accepted, self.epoch, self.followed, self.promised, self.writing, _role_key(self.role),
+            tuple(sorted(self.said.items(), key=lambda item: item[0])), self.greeting, self.looks, self.told,
+            self.voted, self.chosen, _core_key(self.core),
+        )  # fmt: skip
+
+    def copy(self) -> "Replica":
+        """Return a copy that may be changed."""
+        new = clone(self)
+        if self.core is not None:
+            new.core = core = clone(self.core)
+            if core.election is not None:
+                core.election = clone(core.election)
+                core.election.gone = core.gone
+        if isinstance(self.role, Lead):
+            new.role = role = clone(self.role)
+            role.discovery = discovery = clone(role.discovery)
+            for name in ("proposed", "acknowledged", "synchronized"):
+                setattr(discovery, name, clone(getattr(discovery, name)))
+        return new
+
+    # Events
+
+    def start(self) -> list[Out]:
+        """Start the process."""
+        self.core = FastLeaderElection(
+            Electorate(
+                self.sid,
+                LearnerType.PARTICIPANT,
+                True,
+                self.ensemble,
+                self.ensemble,
+                exact=not self.options.early_finalize,
+            ),
+            self.options,
+        )
+        self.promised = self.followed
+        return [("holds", self.told, self.accepted, self.epoch), *self.look()]
+
+    def crash(self, kept: bool) -> list[Out]:
+        """Kill the process; a write under way is kept or lost."""
+        if self.writing is not None and kept:
+            self.accepted, self.epoch, self.followed = self.writing
+        self.core = self.role = self.writing = self.greeting = self.promised = None
+        self.said.clear()
+        return []
+
+    def look(self) -> list[Out]:
+        """Look for a leader."""
+        outs: list[Out] = []
+        if isinstance(self.role, Lead):
+            outs = self._step(Leave())
+        self.role = None
+        self.looks += 1
+        return outs + self._step(Look(ZXID, self.epoch))
+
+    def hear(self, sender: int, notification: Notification) -> list[Out]:
+        """Hear a notification."""
+        return self._step(Heard(sender, notification))
+
+    def silence(self) -> list[Out]:
+        """Wake: nothing was heard."""
+        return self._step(Silence())
+
+    def note(self, sid: int, there: bool) -> list[Out]:
+        """Learn that a server is there, and greet it, or that it is gone."""
+        outs = self._step(Back(sid) if there else Gone(sid))
+        return outs + self.greet(sid) if there else outs
+
+    def greet(self, sid: int) -> list[Out]:
+        """Begin a new connection."""
+        first = self.greeting or self.said.get(sid)
+        return [] if first is None else [("tell", sid, first)]
+
+    def _step(self, event: Event) -> list[Out]:
+        assert self.core is not None
+        outs: list[Out] = []
+        for effect in self.core.step(0.0, event):
+            self._carry_out(effect, outs)
+        return outs
+
+    def _carry_out(self, effect: Effect, outs: list[Out]) -> None:
+        match effect:
+            case Send(to, notification):
+                self.greeting = None
+                self.said[to] = notification
+                outs.append(("tell", to, notification))
+            case Greet(notification):
+                self.greeting = notification
+                if notification is None:
+                    self.said.clear()
+                else:
+                    self.voted |= {(notification.round, notification.vote)}
+            case Proposed(vote, round_):
+                self.voted |= {(round_, vote)}
+            case Decided(vote, round_):
+                joined = effect.settled is Settled.JOINED
+                if not joined:
+                    self.chosen |= {vote.leader}
+                outs.append(("decided", round_, vote, joined))
+                outs += self._play(effect)
+
+    def _play(self, decided: Decided) -> list[Out]:
+        if decided.state is not PeerState.LEADING:
+            self.role = Follow(decided.vote.leader)
+            return []
+        assert self.core is not None
+        self.role = Lead(Discovery(self.core.electorate, ZXID, self.epoch))
+        return []
+
+    # Writes
+
+    def written(self) -> list[Out]:
+        """The disk is done: what was written counts, and goes on."""
+        assert self.writing is not None
+        self.accepted, self.epoch, self.followed = self.writing
+        self.writing, role = None, self.role
+        if isinstance(role, Lead):
+            return self._written_as_leader(role)
+        assert role is not None
+        if role.stage == 2:
+            self.told = max(self.told[0], self.accepted), self.told[1]
+            self.role = attrs.evolve(role, stage=3)
+            return [("send", role.leader, ("ACKEPOCH", self.epoch))]
+        self.told = self.told[0], max(self.told[1], self.epoch)
+        self.promised, self.role = role.leader, attrs.evolve(role, stage=5)
+        return [("send", role.leader, ("ACK", role.epoch))]
+
+    def _written_as_leader(self, role: Lead) -> list[Out]:
+        if role.stage == 1:
+            role.stage = 2
+            self.told = max(self.told[0], self.accepted), self.told[1]
+            role.discovery.acknowledge(self.sid, ZXID, self.epoch)
+        else:
+            role.stage = 4
+            self.told = self.told[0], max(self.told[1], self.epoch)
+            role.discovery.synchronize(self.sid, make_zxid(role.discovery.new_epoch, 0))
+        return self.go_on(role)
+
+    # Leading
+
+    def propose(self) -> list[Out]:
+        """Begin to lead, once free of any promise."""
+        assert isinstance(self.role, Lead)
+        self.promised = None
+        self.role.discovery.propose(self.sid, self.accepted)
+        return self.go_on(self.role)
+
+    def go_on(self, role: Lead) -> list[Out]:
+        """Pass the gates that are open, and tell the learners."""
+        discovery, outs = role.discovery, list[Out]()
+        epoch = discovery.new_epoch
+        if role.stage == 0 and discovery.proposed.open:
+            role.stage, self.writing = 1, (epoch, self.epoch, self.followed)
+        elif role.stage == 2 and discovery.acknowledged.open:
+            role.stage, self.writing = 3, (self.accepted, epoch, None)
+            outs.append(("begun", epoch))
+        elif role.stage == 4 and discovery.synchronized.open:
+            role.stage = 5
+            outs += [("established", epoch), *self._step(Established(epoch))]
+        for sid, stage in sorted(role.learners.items()):
+            if stage == 0 and role.stage >= 1:
+                role.learners[sid] = 1
+                outs.append(("send", sid, ("LEADERINFO", epoch)))
+            elif stage == 2 and role.stage >= 3:
+                role.learners[sid] = 3
+                outs.append(("send", sid, ("NEWLEADER", epoch)))
+            elif stage == 4 and role.stage == 5:
+                role.learners[sid] = 5
+                outs.append(("send", sid, ("UPTODATE",)))
+        return outs
+
+    def hear_learner(self, sid: int, message: tuple[Any, ...]) -> list[Out] | None:
+        """Take in what a learner says; None where this server must look for another leader."""
+        role = self.role
+        if not isinstance(role, Lead):
+            return []
+        discovery = role.discovery
+        match message:
+            case ("FOLLOWERINFO", accepted):
+                self._lose(role, sid)
+                if discovery.proposed.open and accepted > discovery.new_epoch:
+                    return None
+                role.learners[sid] = 0
+                discovery.propose(sid, accepted)
+            case ("ACKEPOCH", epoch):
+                if epoch != -1 and epoch > discovery.epoch and not discovery.acknowledged.open:
+                    self._lose(role, sid)
+                    return [("close", sid)]
+                discovery.acknowledge(sid, ZXID, None if epoch == -1 else epoch)
+                role.learners[sid] = 2
+            case ("ACK", epoch):
+                role.learners[sid] = 4
+                discovery.synchronize(sid, make_zxid(epoch, 0))
+            case ("END",):
+                self._lose(role, sid)
+                synced = {each for each, stage in role.learners.items() if stage >= 4}
+                if role.stage == 5 and not discovery.electorate.is_quorum(synced | {self.sid}):
+                    return None
+        return self.go_on(role)
+
+    def _lose(self, role: Lead, sid: int) -> None:
+        if role.learners.pop(sid, None) is not None:
+            role.discovery.lose(sid)
+
+    # Following
+
+    def dial(self) -> list[Out]:
+        """Reach the leader, being free, and say who we are."""
+        role = self.role
+        assert isinstance(role, Follow)
+        self.promised = None
+        self.role = attrs.evolve(role, stage=1)
+        return [("send", role.leader, ("FOLLOWERINFO", self.accepted))]
+
+    def hear_leader(self, message: tuple[Any, ...]) -> list[Out] | None:
+        """Take in what the leader says; None where this server must look for another one."""
+        role = self.role
+        assert isinstance(role, Follow)
+        match message:
+            case ("LEADERINFO", epoch):
+                if epoch < self.accepted:
+                    return None
+                if epoch == self.accepted:
+                    self.role = attrs.evolve(role, stage=3, epoch=epoch)
+                    return [("send", role.leader, ("ACKEPOCH", -1))]
+                self.writing = epoch, self.epoch, self.followed
+                self.role = attrs.evolve(role, stage=2, epoch=epoch)
+            case ("NEWLEADER", epoch):
+                self.writing = self.accepted, epoch, role.leader
+                self.role = attrs.evolve(role, stage=4)
+                return self._step(Established(epoch))
+            case ("UPTODATE",):
+                self.role = attrs.evolve(role, stage=6)
+            case ("END",):
+                return None
+        return []
+
+
+def _role_key(role: Lead | Follow | None) -> Any:
+    if not isinstance(role, Lead):
+        return role
+    discovery = role.discovery
+    gates = (discovery.proposed, discovery.acknowledged, discovery.synchronized)
+    return (
+        role.stage,
+        discovery.new_epoch,
+        tuple(sorted(role.learners.items())),
+        tuple((gate.open, tuple(sorted(gate.passed))) for gate in gates),
+    )
+
+
+def _core_key(core: FastLeaderElection | None) -> Any:
+    """Return what a core's future depends on; when things happened, and how often, is left out."""
+    if core is None:
+        return None
+    election = core.election
+    inner = None
+    if election is not None:
+        inner = (
+            election.proposal,
+            election.initial,
+            election._agreed_since is None,
+            tuple(sorted(election.votes.items(), key=lambda item: item[0])),
+            tuple(sorted(election.claims.items(), key=lambda item: item[0])),
+        )
+    early = tuple((sid, heard) for sid, (_, heard) in core._early.items())
+    return (
+        core.state,
+        core.round,
+        core.current_vote,
+        core.voted_in,
+        core.leaving,
+        frozenset(core.gone),
+        early,
+        inner,
+    )
