@@ -10,6 +10,7 @@ import trio
 from trio_fle.cli.exits import NO, STOPPED, Exit
 from trio_fle.sim.campaign import Failure, Run, Tally, WorkerError, play_all, share_out, shrink
 from trio_fle.sim.cores.run import count_faults, run_cores
+from trio_fle.sim.explore.breadth_first import STANDARD, explore
 from trio_fle.sim.invariants import ViolationError
 from trio_fle.sim.members.play import run_members
 from trio_fle.sim.members.story import draw
@@ -84,3 +85,20 @@ def _tell_shortest(model: Model, failure: Failure) -> None:
     click.echo(f"violated: {violation}")
     option = f" --skip {numbers}" if numbers else ""
     click.echo(f"replay: trio-fle simulate --faults {model.name} --replay {failure.seed}{option}")
+
+
+def explore_all(states: int) -> None:
+    """Explore three servers within each of the standard bounds, ``states`` at most; tell what was found."""
+    for bounds in STANDARD:
+        try:
+            report = explore(attrs.evolve(bounds, states=states))
+        except ViolationError as violation:
+            raise Exit(str(violation), NO) from violation
+        begins = "settled" if bounds.settled else "starting"
+        whole = "all" if not report.frontier else f"{report.frontier} of them left unexpanded"
+        click.echo(
+            f"3 servers {begins}, each begins up to {bounds.elections} elections, {bounds.crashes} crashes, "
+            f"{bounds.losses} connections lost, {bounds.hasty} roles given up early, early finalize "
+            f"{'on' if bounds.early_finalize else 'off'}: {report.states} states ({whole}), "
+            f"{report.transitions} transitions, {report.depth} deep, nothing violated"
+        )

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from trio_fle.cli import params
 from trio_fle.cli.exits import NO, STOPPED, Exit
-from trio_fle.cli.hunting import MODELS, hunt, tell_story
+from trio_fle.cli.hunting import MODELS, explore_all, hunt, tell_story
 from trio_fle.election.options import ElectionOptions
 from trio_fle.sim.conditions import Conditions, Latency
 from trio_fle.sim.invariants import ViolationError
-from trio_fle.sim.members.measure import Case, Sample, Setup, quantile, sample
+from trio_fle.sim.measure import CORES_PLAY, Case, Sample, Setup, quantile, sample, sample_cores
 from trio_fle.sim.plot import draw as draw_plot
 
 
@@ -60,6 +60,9 @@ class Row:
 def _ms(seconds: float) -> str:
     return f"{1000 * seconds:.4g}"
 
+
+WHOLE_MEMBERS: Final = 15
+"""Of larger ensembles only the cores are simulated: whole members have a connection for each pair."""
 
 WIDTH: Final = 120
 
@@ -132,6 +135,9 @@ def show(case: Case, rows: list[Row], console: Console) -> None:
 @click.option(
     "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes that play them."
 )
+@click.option(
+    "--explore", type=click.IntRange(1), help="Explore every order of events, up to so many states."
+)
 @click.option("--replay", type=click.IntRange(0), help="Play the story of one seed, and tell it all.")
 @click.option("--skip", type=params.numbers, default="", help="Faults to leave out of it, like 0,3,4.")
 def simulate(
@@ -152,6 +158,7 @@ def simulate(
     faults: str | None,
     runs: int,
     jobs: int,
+    explore: int | None,
     replay: int | None,
     skip: frozenset[int],
 ) -> None:
@@ -164,6 +171,8 @@ def simulate(
     """
     if replay is not None:
         tell_story(MODELS[faults or "members"], replay, skip)
+    elif explore is not None:
+        explore_all(explore)
     elif faults is not None:
         hunt(MODELS[faults], range(seed, seed + runs), jobs, as_json=as_json)
     else:
@@ -182,10 +191,16 @@ def measure(setups: list[Setup], case: Case, seeds: range, *, as_json: bool, plo
             raise click.UsageError(
                 f"the sites have {sum(setup.conditions.sites)} members together, not {setup.members}"
             )
+        if setup.members > WHOLE_MEMBERS and case not in CORES_PLAY:
+            raise click.UsageError(
+                f"of more than {WHOLE_MEMBERS} members only these cases can be simulated: "
+                f"{', '.join(each.value for each in CORES_PLAY)}"
+            )
     rows: list[Row] = []
     for setup in setups:
         try:
-            rows.append(Row(setup, tuple(sample(setup, case, seed) for seed in seeds)))
+            take = sample if setup.members <= WHOLE_MEMBERS else sample_cores
+            rows.append(Row(setup, tuple(take(setup, case, seed) for seed in seeds)))
         except ViolationError as violation:
             raise Exit(f"{setup.members} members: {violation}", NO) from violation
         if as_json:

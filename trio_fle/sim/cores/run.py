@@ -96,16 +96,11 @@ class StoryRun:
             world.say(who, f"[fault {number}] {fault}")
         machine, end = world.machines[who], world.now + fault.lasts_s
         match fault.kind:
-            case "kill":
-                world.crash(machine)
-                world.put(end, self.ensembles.start, who)
-            case "kill all":
-                for each in world.machines.values():
-                    world.crash(each)
-                    world.put(end + 0.1 * world.rng.random(), self.ensembles.start, each.sid)
+            case "kill" | "kill all" | "bounce":
+                self._kill(fault.kind, who, end)
             case "hang" | "power" | "slow":
                 self._hamper(machine, fault, end)
-            case "cut" | "cut one way" | "isolate":
+            case "cut" | "cut one way" | "isolate" | "split":
                 self._cut(fault.kind, who, other, end)
             case "resign":
                 if (server := self.ensembles.server(who)) is not None:
@@ -136,13 +131,30 @@ class StoryRun:
         machine.hung, machine.slow_s = False, 0.0
         self.world.drain(machine)
 
+    def _kill(self, kind: str, who: int, end: float) -> None:
+        world = self.world
+        for machine in world.machines.values():
+            if kind == "kill all" or (machine.sid == who) == (kind == "kill"):
+                world.crash(machine)
+                if kind == "bounce":
+                    self.ensembles.start(machine.sid)
+                else:
+                    late_s = 0.1 * world.rng.random() if kind == "kill all" else 0.0
+                    world.put(end + late_s, self.ensembles.start, machine.sid)
+
     def _cut(self, kind: str, who: int, other: int, end: float) -> None:
-        others = [sid for sid in self.world.machines if sid != who] if kind == "isolate" else [other]
-        for sid in others:
-            paths = [(who, sid)] if kind == "cut one way" else [(who, sid), (sid, who)]
-            for path in paths:
-                self.world.cut(*path)
-                self.world.put(end, self.world.mend, *path)
+        world = self.world
+        others = [sid for sid in world.machines if sid != who]
+        side = [who]
+        if kind == "split":
+            side += sorted(world.rng.sample(others, world.rng.randrange(len(others))))
+        if kind not in ("isolate", "split"):
+            others = [other]
+        for one in side:
+            for another in [sid for sid in others if sid not in side]:
+                for path in [(one, another)] if kind == "cut one way" else [(one, another), (another, one)]:
+                    world.cut(*path)
+                    world.put(end, world.mend, *path)
 
     def _break(self, kind: str, who: int, other: int) -> None:
         """Break a connection of ``who``: to ``other`` between election ports, any between quorum ports."""

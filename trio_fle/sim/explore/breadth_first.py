@@ -67,6 +67,16 @@ class Bounds:
     early_finalize: bool = True
 
 
+STANDARD: Final = (
+    Bounds(elections=1, crashes=0, settled=False),
+    Bounds(elections=1, crashes=0, settled=False, early_finalize=False),
+    Bounds(elections=2, crashes=1),
+    Bounds(elections=2, crashes=0, losses=1),
+    Bounds(elections=3, crashes=1, hasty=1),
+)
+"""What is explored unless told otherwise: three servers that start, and what may become of three settled."""
+
+
 @attrs.frozen
 class Report:
     """What was explored.

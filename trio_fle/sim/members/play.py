@@ -8,13 +8,13 @@ import trio
 from trio.testing import MockClock
 
 from trio_fle.quorum import all_quorums
-from trio_fle.sim.conditions import Latency
 from trio_fle.sim.invariants import ENDS, NOBODY_FAILS, Checker, ViolationError
 from trio_fle.sim.members.disk import VirtualDisk
 from trio_fle.sim.members.ensemble import VirtualEnsemble, ensemble_of
-from trio_fle.sim.members.network import VirtualNetwork, host_of
+from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.sim.members.scheduling import deterministic
-from trio_fle.sim.members.story import LEADER, TICK_MS, Fault, Kind, Story, draw
+from trio_fle.sim.members.story import TICK_MS, Fault, Story, draw
+from trio_fle.sim.members.striking import Striker, start_again
 from trio_fle.sim.members.watcher import Watcher, said
 from trio_fle.sim.outcome import Outcome
 from trio_fle.storage import StoredVote
@@ -23,7 +23,6 @@ from trio_fle.vote import epoch_of
 INFO = 20
 LOOK_EVERY_S = 0.05
 LED_WITHIN_S = 5.0
-SLOW_DISK = Latency(1.0, 0.9)
 
 
 def run_members(
@@ -98,6 +97,9 @@ class _Play:
                     self.ensemble.machines.all_go_on()
                     nursery.cancel_scope.cancel()
 
+    def _striker(self) -> Striker:
+        return Striker(self.story, self.ensemble, self.net, self.rng, self.starts, self.errands)
+
     def _ensemble(self, nursery: trio.Nursery) -> VirtualEnsemble:
         story, epoch = self.story, epoch_of(self.story.zxid)
         return VirtualEnsemble(
@@ -126,12 +128,12 @@ class _Play:
                     if number not in self.skip:
                         await self._pass_time(fault)
                         self._say(f"-- fault {number}: {fault}")
-                        self._strike(fault)
+                        self._striker().strike(fault, self.watcher.leads)
                 self._say("-- all faults end")
                 self._mend()
                 self.errands.cancel_scope.cancel()
         for sid in sorted(self.story.roles.keys() - self.ensemble.running.keys()):
-            await self._start(sid)
+            await start_again(self.ensemble, sid)
         await self._settle()
 
     async def _pass_time(self, fault: Fault) -> None:
@@ -166,74 +168,3 @@ class _Play:
                 what = f"{bound_s:g} s after the faults have ended, the leaders are: {said}"
                 self.watcher.object(ViolationError(ENDS, trio.current_time(), what))
             await trio.sleep(LOOK_EVERY_S)
-
-    # Faults
-
-    def _leader(self) -> int:
-        """Whoever leads, or the lowest id where nobody does."""
-        return min(self.watcher.leads or self.ensemble.running, default=1)
-
-    def _strike(self, fault: Fault) -> None:
-        sid = self._leader() if fault.sid == LEADER else fault.sid
-        running = sid in self.ensemble.running
-        match fault.kind:
-            case Kind.ALL_CRASH:
-                for each in list(self.ensemble.running):
-                    self._end(each, power=False)
-            case Kind.CRASH | Kind.POWER if running:
-                self._end(sid, power=fault.kind is Kind.POWER)
-            case Kind.START if not running:
-                self.starts.start_soon(self._start, sid)
-            case Kind.STOP if running and not self._stands_still(sid):
-                self.errands.start_soon(self._stop, sid)
-            case Kind.RESIGN if running and self.ensemble.running[sid].is_open:
-                self.errands.start_soon(self.ensemble.running[sid].member.resign)
-            case Kind.HANG if running and not self._stands_still(sid):
-                self.ensemble.hang(sid)
-            case Kind.SUSPEND if running and not self._stands_still(sid):
-                self.ensemble.suspend(sid)
-            case Kind.GO_ON if running:
-                self.ensemble.go_on(sid)
-            case Kind.SLOW_DISK | Kind.FAST_DISK:
-                slow = fault.kind is Kind.SLOW_DISK
-                self.ensemble.storages[sid].write_s = SLOW_DISK if slow else self.story.write_s
-            case _:
-                self._disturb(fault.kind, sid, fault.other)
-
-    def _disturb(self, kind: Kind, sid: int, other: int) -> None:
-        here, there = host_of(sid), host_of(other)
-        match kind:
-            case Kind.CUT if sid != other:
-                self.net.cut(here, there)
-            case Kind.SEPARATE if sid != other:
-                self.net.cut(here, there)
-                self.net.cut(there, here)
-            case Kind.ISOLATE | Kind.ABANDON:
-                for each in map(host_of, sorted(self.story.roles.keys() - {sid})):
-                    self.net.cut(here, each)
-                    self.net.cut(each, here)
-                    for stream in self.net.between(here, each) if kind is Kind.ABANDON else ():
-                        if stream.there == here:
-                            stream.reset()
-            case Kind.MEND:
-                self.net.mend_all()
-            case Kind.RESET:
-                for stream in self.net.between(here, there):
-                    if self.rng.random() < 0.5:
-                        stream.reset()
-            case Kind.FORGET:
-                self.net.forget(here, there)
-
-    def _stands_still(self, sid: int) -> bool:
-        return sid in self.ensemble.stand_still()
-
-    def _end(self, sid: int, *, power: bool) -> None:
-        self.ensemble.crash(sid, power=power)
-
-    async def _start(self, sid: int) -> None:
-        self.net.wake(host_of(sid))
-        if sid not in self.ensemble.running:
-            await self.ensemble.start(sid)
-
-    async def _stop(self, sid: int) -> None:
-        await self.ensemble.stop(sid)

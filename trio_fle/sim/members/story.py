@@ -42,6 +42,8 @@ class Kind(enum.Enum):
     SEPARATE = "nothing gets from one to the other, either way"
     ISOLATE = "nothing gets to it, nor from it"
     ABANDON = "nothing gets to it, nor from it, and the others know: their connections break"
+    SPLIT = "it and some others are cut off from the rest"
+    BOUNCE = "all others are killed, and start again at once"
     MEND = "all paths are mended"
     RESET = "one end of its connections to the other breaks"
     FORGET = "something between them forgets their connections"
@@ -61,6 +63,7 @@ UNDOES: Final[Mapping[Kind, Sequence[Kind]]] = {
     Kind.SEPARATE: (Kind.MEND,),
     Kind.ISOLATE: (Kind.MEND,),
     Kind.ABANDON: (Kind.MEND,),
+    Kind.SPLIT: (Kind.MEND,),
     Kind.HANG: (Kind.GO_ON,),
     Kind.SUSPEND: (Kind.GO_ON,),
     Kind.SLOW_DISK: (Kind.FAST_DISK,),

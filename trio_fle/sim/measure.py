@@ -13,6 +13,8 @@ from trio.testing import MockClock
 from trio_fle.election.options import ElectionOptions
 from trio_fle.quorum import all_quorums
 from trio_fle.sim.conditions import Conditions, Latency
+from trio_fle.sim.cores.run import elect
+from trio_fle.sim.cores.world import Settings
 from trio_fle.sim.invariants import ENDS, Checker, ViolationError
 from trio_fle.sim.members.disk import VirtualDisk
 from trio_fle.sim.members.ensemble import LogLine, VirtualEnsemble, ensemble_of
@@ -39,6 +41,10 @@ class Case(enum.Enum):
 
     RESIGN = "resign"
     """The leader is asked to resign."""
+
+
+CORES_PLAY: Final = (Case.COLD_START, Case.FAILOVER)
+"""What ``sample_cores`` knows."""
 
 
 @attrs.frozen
@@ -84,6 +90,27 @@ def sample(setup: Setup, case: Case, seed: int) -> Sample:
     """Let one ensemble live through ``case``. Raises ``ViolationError``."""
     with deterministic(seed):
         return trio.run(_Measurement(setup, case, seed).run, clock=MockClock(autojump_threshold=0))
+
+
+def sample_cores(setup: Setup, case: Case, seed: int) -> Sample:
+    """Let the pure cores of an ensemble live through one of ``CORES_PLAY``: fast, without what is around."""
+    host = setup.host
+    settings = Settings(
+        setup.tick_ms / 1000,
+        setup.init_limit,
+        setup.sync_limit,
+        write_s=(host.write_s.mean_s - host.write_s.spread_s, host.write_s.mean_s + host.write_s.spread_s),
+        hearing_s=host.work_s,
+    )
+    election = elect(
+        setup.members,
+        setup.conditions,
+        seed,
+        options=setup.options,
+        settings=settings,
+        failover=case is Case.FAILOVER,
+    )
+    return Sample(election.established_s, election.messages, election.bytes)
 
 
 def quantile(values: Sequence[float], part: float) -> float:
