@@ -100,7 +100,7 @@ class StoryRun:
                 self._kill(fault.kind, who, end)
             case "hang" | "power" | "slow":
                 self._hamper(machine, fault, end)
-            case "cut" | "cut one way" | "isolate" | "split":
+            case "cut" | "cut one way" | "isolate" | "split" | "deaf" | "dumb":
                 self._cut(fault.kind, who, other, end)
             case "resign":
                 if (server := self.ensembles.server(who)) is not None:
@@ -148,13 +148,15 @@ class StoryRun:
         side = [who]
         if kind == "split":
             side += sorted(world.rng.sample(others, world.rng.randrange(len(others))))
-        if kind not in ("isolate", "split"):
+        if kind in ("cut", "cut one way"):
             others = [other]
         for one in side:
             for another in [sid for sid in others if sid not in side]:
-                for path in [(one, another)] if kind == "cut one way" else [(one, another), (another, one)]:
-                    world.cut(*path)
-                    world.put(end, world.mend, *path)
+                ways = [(one, another)] if kind != "deaf" else []
+                ways += [(another, one)] if kind not in ("cut one way", "dumb") else []
+                for way in ways:
+                    world.cut(*way)
+                    world.put(end, world.mend, *way)
 
     def _break(self, kind: str, who: int, other: int) -> None:
         """Break a connection of ``who``: to ``other`` between election ports, any between quorum ports."""

@@ -19,7 +19,7 @@ from trio_fle.vote import make_zxid
 
 KINDS: Final = (
     "kill", "power", "kill all", "hang", "slow", "cut", "cut one way", "isolate", "reset", "reset link",
-    "half open", "resign", "split", "bounce",
+    "half open", "resign", "split", "bounce", "deaf", "dumb",
 )  # fmt: skip
 """``power``: a machine falls silent, and its process is gone when it comes back. The rest is what it says."""
 

@@ -44,6 +44,9 @@ class Kind(enum.Enum):
     ABANDON = "nothing gets to it, nor from it, and the others know: their connections break"
     SPLIT = "it and some others are cut off from the rest"
     BOUNCE = "all others are killed, and start again at once"
+    CYCLE = "all others are stopped in good order, and start again"
+    DEAF = "nothing gets to it"
+    DUMB = "nothing gets from it"
     MEND = "all paths are mended"
     RESET = "one end of its connections to the other breaks"
     FORGET = "something between them forgets their connections"
@@ -64,6 +67,8 @@ UNDOES: Final[Mapping[Kind, Sequence[Kind]]] = {
     Kind.ISOLATE: (Kind.MEND,),
     Kind.ABANDON: (Kind.MEND,),
     Kind.SPLIT: (Kind.MEND,),
+    Kind.DEAF: (Kind.MEND,),
+    Kind.DUMB: (Kind.MEND,),
     Kind.HANG: (Kind.GO_ON,),
     Kind.SUSPEND: (Kind.GO_ON,),
     Kind.SLOW_DISK: (Kind.FAST_DISK,),

@@ -15,7 +15,9 @@ from trio_fle.sim.members.story import LEADER, Fault, Kind, Story
 SLOW_DISK: Final = Latency(1.0, 0.9)
 
 _ENDS: Final = (Kind.CRASH, Kind.POWER, Kind.ALL_CRASH, Kind.BOUNCE)
-_CUTS: Final = (Kind.CUT, Kind.SEPARATE, Kind.ISOLATE, Kind.ABANDON, Kind.SPLIT)
+_CUTS: Final = (
+    Kind.CUT, Kind.SEPARATE, Kind.ISOLATE, Kind.ABANDON, Kind.SPLIT, Kind.DEAF, Kind.DUMB,
+)  # fmt: skip
 
 
 async def start_again(ensemble: VirtualEnsemble, sid: int) -> None:
@@ -56,6 +58,9 @@ class Striker:
         elif fault.kind in (Kind.SLOW_DISK, Kind.FAST_DISK):
             slow = fault.kind is Kind.SLOW_DISK
             self.ensemble.storages[sid].write_s = SLOW_DISK if slow else self.story.write_s
+        elif fault.kind is Kind.CYCLE:
+            for each in [each for each in running if each != sid and each not in self.ensemble.stand_still()]:
+                self.starts.start_soon(self._cycle, each)
         elif sid in running and running[sid].is_open:
             self._ask(fault.kind, sid)
 
@@ -87,6 +92,11 @@ class Striker:
             case Kind.SUSPEND if not stands_still:
                 self.ensemble.suspend(sid)
 
+    async def _cycle(self, sid: int) -> None:
+        if sid in self.ensemble.running:
+            await self.ensemble.stop(sid)
+            await start_again(self.ensemble, sid)
+
     def _cut(self, kind: Kind, sid: int, other: int) -> None:
         for one, another in self._paths(kind, sid, other):
             self.net.cut(host_of(one), host_of(another))
@@ -102,6 +112,10 @@ class Striker:
                 return [(sid, other)]
             case Kind.SEPARATE if sid != other:
                 return [(sid, other), (other, sid)]
+            case Kind.DEAF:
+                return [(each, sid) for each in others]
+            case Kind.DUMB:
+                return [(sid, each) for each in others]
             case Kind.ISOLATE | Kind.ABANDON:
                 side = {sid}
             case Kind.SPLIT:
