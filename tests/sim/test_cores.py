@@ -51,7 +51,7 @@ def test_a_fault_that_is_skipped_does_not_strike() -> None:
 
 def test_a_promise_that_does_not_bind_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Promise, "binds", lambda *_, **__: False)
-    assert ONE_ACTS in found(range(110, 130))
+    assert ONE_ACTS in found(range(60, 80))
 
 
 def test_a_gate_that_opens_for_anybody_is_found_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
