@@ -57,6 +57,15 @@ def test_every_case_is_played(case: str) -> None:
     assert json.loads(result.output)["p50_ms"] > 1
 
 
+def test_time_outs_that_are_too_short_for_the_network_cost_leaders() -> None:
+    options = ("--case", "steady", "--latency", "80ms±20ms", "--loss", "5%", "--elections", "2", "--json")
+    short, long = (
+        json.loads(simulate(*options, "--tick-time", tick).output)["max_ms"] for tick in ("100", "2000")
+    )
+    assert long == 0
+    assert short > 500
+
+
 def test_sites_are_near_themselves_and_far_from_others() -> None:
     options = ("--members", "3", "--latency", "50ms", "--elections", "1", "--json", "--sites")
     near, far = (json.loads(simulate(*options, sites).output)["p50_ms"] for sites in ("3", "1+1+1"))

@@ -16,7 +16,7 @@ from trio_fle.cli.hunting import MODELS, explore_all, hunt, tell_story
 from trio_fle.election.options import ElectionOptions
 from trio_fle.sim.conditions import Conditions, Latency
 from trio_fle.sim.invariants import ViolationError
-from trio_fle.sim.measure import CORES_PLAY, Case, Sample, Setup, quantile, sample, sample_cores
+from trio_fle.sim.measure import CORES_PLAY, STEADY_S, Case, Sample, Setup, quantile, sample, sample_cores
 from trio_fle.sim.plot import draw as draw_plot
 
 
@@ -73,7 +73,8 @@ COLUMNS: Final = (
 
 def show(case: Case, rows: list[Row], console: Console) -> None:
     """Print the rows as a table."""
-    console.print(f"Milliseconds without an established leader ({case.value}):")
+    within = f", within {STEADY_S:g} s" if case is Case.STEADY else ""
+    console.print(f"Milliseconds without an established leader ({case.value}{within}):")
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)

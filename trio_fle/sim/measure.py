@@ -24,6 +24,7 @@ from trio_fle.sim.members.scheduling import deterministic
 from trio_fle.sim.members.watcher import Watcher
 
 _INFO: Final = 20
+STEADY_S: Final = 60.0
 _LIMIT_S: Final = 600.0
 """Virtual time within which a leader has to be there."""
 
@@ -42,6 +43,9 @@ class Case(enum.Enum):
 
     RESIGN = "resign"
     """The leader is asked to resign."""
+
+    STEADY = "steady"
+    """Nothing at all, for a minute: what time-outs cost that are too short for the network."""
 
 
 CORES_PLAY: Final = (Case.COLD_START, Case.FAILOVER)
@@ -192,6 +196,8 @@ class _Measurement:
             return await self._time(partial(self.ensemble.start, await self._start_most()))
         await self.ensemble.start()
         await self._settle()
+        if self.case is Case.STEADY:
+            return await self._watch()
         leader = self.ensemble.leader()
         blow: dict[Case, Callable[[], object]] = {
             Case.FAILOVER: lambda: self.ensemble.crash(leader),
@@ -223,6 +229,14 @@ class _Measurement:
         if limit.cancelled_caught:
             raise ViolationError(ENDS, trio.current_time(), "no leader that all follow")
         await trio.sleep(2 + self.rng.uniform(0, self.setup.tick_ms / 1000))
+
+    async def _watch(self) -> Sample:
+        watcher = self.watcher
+        before, messages, sent_bytes = watcher.leaderless_s, watcher.packets, watcher.sent_bytes
+        await trio.sleep(STEADY_S)
+        return Sample(
+            watcher.leaderless_s - before, watcher.packets - messages, watcher.sent_bytes - sent_bytes
+        )
 
     async def _time(self, happen: Callable[[], object]) -> Sample:
         watcher = self.watcher

@@ -194,18 +194,28 @@ class VirtualEnsemble:
     machines: Standstill = attrs.field(factory=Standstill, init=False)
     """Must be installed for whoever is to hang, sleep or crash."""
     _former: dict[int, VirtualMember] = attrs.field(factory=dict, init=False)
+    _starting: set[int] = attrs.field(factory=set, init=False)
 
     async def start(self, *sids: int, zxid: int = 0, epoch: int = 0) -> None:
         """Start some or all, once those before them have ended, on a history where they have no disk yet."""
         for sid in sids or tuple(self.roles):
-            former = self._former.get(sid)
-            if former is not None and not former.crashed:
-                await former.ended.wait()
-            fresh = VirtualDisk(StoredVote(zxid, epoch, epoch), self.write_s, self.net.rng)
-            storage = self.storages.setdefault(sid, fresh)
-            member = self._member(sid, storage)
-            self.running[sid] = self._former[sid] = member
-            await self.nursery.start(member.run)
+            if sid in self._starting:
+                continue
+            self._starting.add(sid)
+            try:
+                await self._start(sid, zxid, epoch)
+            finally:
+                self._starting.discard(sid)
+
+    async def _start(self, sid: int, zxid: int, epoch: int) -> None:
+        former = self._former.get(sid)
+        if former is not None and not former.crashed:
+            await former.ended.wait()
+        fresh = VirtualDisk(StoredVote(zxid, epoch, epoch), self.write_s, self.net.rng)
+        storage = self.storages.setdefault(sid, fresh)
+        member = self._member(sid, storage)
+        self.running[sid] = self._former[sid] = member
+        await self.nursery.start(member.run)
 
     def _member(self, sid: int, storage: VirtualDisk) -> VirtualMember:
         return VirtualMember(

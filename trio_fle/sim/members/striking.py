@@ -65,7 +65,7 @@ class Striker:
             self._ask(fault.kind, sid)
 
     def _end(self, kind: Kind, sid: int) -> None:
-        running = list(self.ensemble.running)
+        running = [sid for sid, member in self.ensemble.running.items() if member.is_open]
         match kind:
             case Kind.ALL_CRASH:
                 struck = running

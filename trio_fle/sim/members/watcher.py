@@ -50,6 +50,8 @@ class Watcher(trio.abc.Instrument):
     violation: ViolationError | None = attrs.field(default=None, init=False)
     leads: list[int] = attrs.field(factory=list, init=False)
     """Who may act as leader now: one, or nobody."""
+    leaderless_s: float = attrs.field(default=0.0, init=False)
+    """How long nobody might act as leader."""
     bodies: dict[int, VirtualMember] = attrs.field(factory=dict, init=False)
     """What works in a term, or cleans up after it."""
     elections: int = attrs.field(default=0, init=False)
@@ -86,6 +88,8 @@ class Watcher(trio.abc.Instrument):
         """See who may act, whenever something has run."""
         now = trio.current_time()
         self._steps = self._steps + 1 if now == self._now else 0
+        if not self.leads and now > self._now > -math.inf:
+            self.leaderless_s += now - self._now
         self._now = now
         if self._steps > STEPS_AT_ONCE:
             self.object(ViolationError(CALM, now, f"{self._steps} rounds of the scheduler, and no end"))
