@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -150,3 +152,14 @@ def test_a_picture_that_can_not_be_written_is_told(tmp_path: Path) -> None:
     result = simulate("--elections", "1", "--plot", str(tmp_path / "missing" / "out.svg"))
     assert result.exit_code == 3
     assert "No such file or directory; choose another file" in result.output
+
+
+def test_a_member_loads_no_simulator() -> None:
+    loaded = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "trio_fle", "run", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    assert "trio_fle.cli.hooks" in loaded
+    assert not re.search(r"pygal|rich|trio_fle\.sim|trio\.testing", loaded)
