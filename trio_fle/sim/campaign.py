@@ -14,8 +14,10 @@ from trio_fle.sim.outcome import Outcome
 
 Trace = Callable[[str], None]
 
-SHARE: Final = 50
-"""Runs that a worker process is given at a time."""
+SHARES: Final = 20
+"""How many shares each worker process is given, one after the other."""
+
+_LARGEST: Final = 2000
 
 
 class Run(Protocol):
@@ -142,11 +144,12 @@ async def share_out(
     besides, and prints a tally. ``tell`` is told how far all have come. Raises ``WorkerError``.
     """
     total = Tally()
-    shares = iter(range(seeds.start, seeds.stop, SHARE))
+    share = min(_LARGEST, 1 + len(seeds) // (SHARES * jobs))
+    shares = iter(range(seeds.start, seeds.stop, share))
 
     async def work() -> None:
         for first in shares:
-            last = min(first + SHARE, seeds.stop)
+            last = min(first + share, seeds.stop)
             total.merge(await _work_off(arguments, first, last - first))
             tell(total)
 
