@@ -41,7 +41,7 @@ def seal(content: bytes) -> bytes:
 
 
 SNAPSHOT = seal(seal(b"ZKSN" + (2).to_bytes(4, "big") + b"\xff" * 8 + b"any tree" + b"\0\0\0\1/") + bytes(20))
-GZIPPED = gzip.compress(SNAPSHOT)
+GZIPPED = gzip.compress(SNAPSHOT, mtime=0)
 SNAPPY = b"\x82SNAPPY\0" + bytes([0, 0, 0, 1, 0, 0, 0, 1]) + bytes([0, 0, 0, 3]) + b"any"
 LOG_HEADER = b"ZKLG" + (2).to_bytes(4, "big") + bytes(8)
 
