@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,34 @@ SHARE = {"explorer": 1.0, "cores": 2.0, "members": 1.0}
 
 
 @attrs.frozen
+class Change:
+    """Some text of a file of the package, and what stands there instead."""
+
+    file: str
+    old: str
+    new: str
+
+    def apply(self, package: Path, name: str) -> None:
+        """Change a copy of the package. ``ValueError`` where the old text is not there exactly once."""
+        path = package / self.file
+        source = path.read_text()
+        if source.count(self.old) != 1:
+            raise ValueError(f"{name}: {self.file} has {source.count(self.old)} times: {self.old}")
+        path.write_text(source.replace(self.old, self.new))
+
+
+@contextmanager
+def planted(name: str, changes: Sequence[Change]) -> Iterator[Path]:
+    """A directory with a copy of the package in which all of that is changed."""
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(directory) / "trio_fle"
+        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        for change in changes:
+            change.apply(copy, name)
+        yield Path(directory)
+
+
+@attrs.frozen
 class Mutant:
     """One planted fault: a line of a file, and what stands there instead."""
 
@@ -81,15 +109,8 @@ class Mutant:
     @contextmanager
     def planted(self) -> Iterator[Path]:
         """A directory with a copy of the package in which the fault is."""
-        with tempfile.TemporaryDirectory() as directory:
-            copy = Path(directory) / "trio_fle"
-            shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-            path = copy / self.file
-            source = path.read_text()
-            if source.count(self.old) != 1:
-                raise ValueError(f"{self.name}: {self.file} has {source.count(self.old)} times: {self.old}")
-            path.write_text(source.replace(self.old, self.new))
-            yield Path(directory)
+        with planted(self.name, [Change(self.file, self.old, self.new)]) as directory:
+            yield directory
 
 
 @attrs.frozen
