@@ -90,7 +90,23 @@ def test_stories_with_faults_are_counted() -> None:
     result = simulate("--faults", "members", "--runs", "6", "--seed", "20")
     assert result.exit_code == 0, result.output
     said = r"members: seeds 20 to 25: 6 stories, \d+ elections, \d+ leaderships, .*, 0 violations\n"
-    assert re.fullmatch(said, result.output)
+    assert re.fullmatch(said, result.stdout)
+
+
+def test_a_campaign_that_is_ended_tells_what_it_has_and_leaves_no_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "trio_fle", "simulate", "--faults", "members", "--runs", "4000"]
+    with subprocess.Popen(
+        [*command, "--jobs", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as campaign:
+        children = Path(f"/proc/{campaign.pid}/task/{campaign.pid}/children")
+        while len(workers := children.read_text().split()) < 2:
+            assert campaign.poll() is None
+        campaign.terminate()
+        said, errors = campaign.communicate(timeout=30)
+    assert campaign.returncode == 3
+    assert "0 violations" in said
+    assert "ended after 0 of 4000 stories" in errors
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
 def test_several_processes_add_up_to_the_same() -> None:
@@ -139,6 +155,8 @@ def violates(seed: int) -> bool:
         (("--loss", "100%"), "'100%' is not between 0 and 100 %"),
         (("--sites", "2,3"), "'2,3' are no sites; write them like 2+2+1"),
         (("--members", "5", "--sites", "2+2"), "the sites have 4 members together, not 5"),
+        (("--skip", "1"), "give both"),
+        (("--explore", "5000", "--faults", "cores"), "--explore plays no stories"),
         (("--replay", "3", "--skip", "a"), "'a' are no numbers; write them like 0,3,4"),
     ],
 )

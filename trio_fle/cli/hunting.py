@@ -1,5 +1,6 @@
 """Playing stories with faults, in several processes, and telling the shortest one that violates something."""
 
+import signal
 from collections.abc import Callable
 from typing import Final
 
@@ -33,34 +34,57 @@ MODELS: Final = {
 
 def tell_story(model: Model, seed: int, skip: frozenset[int]) -> None:
     """Play the story of a seed, print it line by line, and end with the status of what came of it."""
+    lines: list[str] = []
     try:
-        outcome = model.run(seed, trace=click.echo, skip=skip)
+        outcome = model.run(seed, trace=lines.append, skip=skip)
     except ViolationError as violation:
+        click.echo("\n".join(lines))
         raise Exit(str(violation), NO) from violation
-    click.echo(f"{outcome.leaderships} leaderships in {outcome.virtual_s:.3f} s, nothing violated")
+    lines.append(f"{outcome.leaderships} leaderships in {outcome.virtual_s:.3f} s, nothing violated")
+    click.echo("\n".join(lines))
 
 
 def hunt(model: Model, seeds: range, jobs: int, *, as_json: bool) -> None:
     """Play the stories of all seeds; tell what they add up to, and the shortest one of a failure."""
-    tally = play_all(model.run, seeds) if jobs == 1 else _share_out(model, seeds, jobs)
-    if as_json:
-        click.echo(tally.to_json())
+    total = Tally()
+    if jobs == 1:  # as each worker process does
+        total = play_all(model.run, seeds)
     else:
-        click.echo(summary(tally, model, seeds))
-    if tally.failures and not as_json:
-        _tell_shortest(model, tally.failures[0])
-    if tally.failures:
-        raise Exit(f"{len(tally.failures)} of {tally.runs} stories violate something", NO)
+        trio.run(_share_out, model, seeds, jobs, total)
+    click.echo(total.to_json() if as_json else summary(total, model, seeds))
+    if total.failures and not as_json:
+        _tell_shortest(model, total.failures[0])
+    if total.failures:
+        raise Exit(f"{len(total.failures)} of {total.runs} stories violate something", NO)
+    if total.runs < len(seeds):
+        raise Exit(f"ended after {total.runs} of {len(seeds)} stories", STOPPED)
 
 
-def _share_out(model: Model, seeds: range, jobs: int) -> Tally:
-    def tell(so_far: Tally) -> None:
-        click.echo(f"{so_far.runs} of {len(seeds)}, {so_far.leaderships} leaderships", err=True)
+async def _share_out(model: Model, seeds: range, jobs: int, total: Tally) -> None:
+    """Let workers play, until done or told to end: SIGINT and SIGTERM end them, and keep what was found."""
+
+    def tell(tally: Tally) -> None:
+        for failure in tally.failures:
+            click.echo(f"seed {failure.seed}: {failure.what}", err=True)
+        click.echo(f"{total.runs} of {len(seeds)}, {total.leaderships} leaderships", err=True)
 
     try:
-        return trio.run(share_out, ["simulate", f"--faults={model.name}", "--json"], seeds, jobs, tell)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(end_on_signal, nursery.cancel_scope)
+            await share_out(["simulate", f"--faults={model.name}", "--json"], seeds, jobs, total, tell)
+            nursery.cancel_scope.cancel()
     except* WorkerError as group:
-        raise Exit(str(group.exceptions[0]), STOPPED) from group
+        raise Exit("; ".join(str(error) for error in group.exceptions), STOPPED) from group
+
+
+async def end_on_signal(
+    scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Cancel ``scope`` at SIGINT or SIGTERM."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            scope.cancel()
 
 
 def summary(tally: Tally, model: Model, seeds: range) -> str:

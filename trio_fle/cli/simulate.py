@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,17 @@ from trio_fle.cli.hunting import MODELS, explore_all, hunt, tell_story
 from trio_fle.election.options import ElectionOptions
 from trio_fle.sim.conditions import Conditions, Latency
 from trio_fle.sim.invariants import ViolationError
-from trio_fle.sim.measure import CORES_PLAY, STEADY_S, Case, Sample, Setup, quantile, sample, sample_cores
+from trio_fle.sim.measure import (
+    CORES_PLAY,
+    STEADY_S,
+    Case,
+    Host,
+    Sample,
+    Setup,
+    quantile,
+    sample,
+    sample_cores,
+)
 from trio_fle.sim.plot import draw as draw_plot
 
 
@@ -25,27 +36,37 @@ class Row:
     """One line of the answer: what was measured, and how it came out."""
 
     setup: Setup
+    case: Case
     samples: tuple[Sample, ...]
 
     @property
     def name(self) -> str:
         """What is special about this one."""
         conditions = self.setup.conditions
-        path = f"{_ms(conditions.latency.mean_s)} ± {_ms(conditions.latency.spread_s)} ms"
-        return f"{self.setup.members} members, {path}, tickTime {self.setup.tick_ms}"
+        path = f"{_ms(conditions.latency.mean_s)}±{_ms(conditions.latency.spread_s)} ms"
+        loss = f", {100 * conditions.loss:g} % lost" if conditions.loss else ""
+        return f"{self.setup.members} members, {path}{loss}, tickTime {self.setup.tick_ms}"
 
     @property
     def milliseconds(self) -> list[float]:
         """How long each was without a leader."""
         return [1000 * each.seconds for each in self.samples]
 
+    @property
+    def model(self) -> str:
+        """What was simulated: whole members, or their cores alone."""
+        return "members" if self.setup.members <= WHOLE_MEMBERS else "cores"
+
     def facts(self) -> dict[str, object]:
         """Return the row for a program."""
         times = self.milliseconds
         return {
+            "case": self.case.value,
+            "simulated": self.model,
             "members": self.setup.members,
             "latency_ms": 1000 * self.setup.conditions.latency.mean_s,
             "spread_ms": 1000 * self.setup.conditions.latency.spread_s,
+            "sites": list(self.setup.conditions.sites),
             "loss": self.setup.conditions.loss,
             "tick_ms": self.setup.tick_ms,
             "sync_limit": self.setup.sync_limit,
@@ -92,6 +113,8 @@ def show(case: Case, rows: list[Row], console: Console) -> None:
             *costs,
         )
     console.print(table)
+    if any(row.model == "cores" for row in rows):
+        console.print(f"Of more than {WHOLE_MEMBERS} members the cores alone are simulated.")
 
 
 @click.command(
@@ -126,6 +149,9 @@ def show(case: Case, rows: list[Row], console: Console) -> None:
 )
 @click.option("--init-limit", type=click.IntRange(1), default=10, show_default=True, help="Ticks.")
 @click.option("--sync-limit", type=click.IntRange(1), default=5, show_default=True, help="Ticks.")
+@click.option(
+    "--cores", type=click.IntRange(0), default=0, help="Cores that serve all members; 0: a machine for each."
+)
 @click.option("--exact", is_flag=True, help="As fle.earlyFinalize=false: wait like ZooKeeper.")
 @click.option("--elections", type=click.IntRange(1), default=100, show_default=True, help="For each row.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first one.")
@@ -134,10 +160,10 @@ def show(case: Case, rows: list[Row], console: Console) -> None:
 @click.option("--faults", type=click.Choice(list(MODELS)), help="Play stories with faults instead.")
 @click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="Stories to play.")
 @click.option(
-    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes that play them."
+    "--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that play them."
 )
 @click.option(
-    "--explore", type=click.IntRange(1), help="Explore every order of events, up to so many states."
+    "--explore", type=click.IntRange(1000), help="Explore every order of events, up to so many states."
 )
 @click.option("--replay", type=click.IntRange(0), help="Play the story of one seed, and tell it all.")
 @click.option("--skip", type=params.numbers, default="", help="Faults to leave out of it, like 0,3,4.")
@@ -151,6 +177,7 @@ def simulate(
     ticks: tuple[int, ...],
     init_limit: int,
     sync_limit: int,
+    cores: int,
     exact: bool,
     elections: int,
     seed: int,
@@ -170,6 +197,7 @@ def simulate(
     drifting clocks), and everything that must hold is checked at every step. Exit status 0: all went well;
     1: something was violated, and the shortest story of it is told.
     """
+    _check_options(skip, explore, faults, replay)
     if replay is not None:
         tell_story(MODELS[faults or "members"], replay, skip)
     elif explore is not None:
@@ -177,12 +205,29 @@ def simulate(
     elif faults is not None:
         hunt(MODELS[faults], range(seed, seed + runs), jobs, as_json=as_json)
     else:
+        networks = [Conditions(latency, loss, sites or (), local) for latency in latencies]
         options = ElectionOptions(early_finalize=not exact)
-        setups = [
-            Setup(size, Conditions(latency, loss, sites or (), local), tick, init_limit, sync_limit, options)
-            for size, latency, tick in itertools.product(members, latencies, ticks)
-        ]
+        like = Setup(0, Conditions(), 0, init_limit, sync_limit, options, Host(cores=cores))
+        setups = _setups(like, members, networks, ticks)
         measure(setups, Case(case), range(seed, seed + elections), as_json=as_json, plot=plot)
+
+
+def _setups(
+    like: Setup, members: Sequence[int], networks: Sequence[Conditions], ticks: Sequence[int]
+) -> list[Setup]:
+    """Return one setup for each combination, each once."""
+    combined = itertools.product(members, networks, ticks)
+    found = [
+        attrs.evolve(like, members=size, conditions=network, tick_ms=tick) for size, network, tick in combined
+    ]
+    return [setup for at, setup in enumerate(found) if setup not in found[:at]]
+
+
+def _check_options(skip: frozenset[int], explore: int | None, faults: str | None, replay: int | None) -> None:
+    if skip and replay is None:
+        raise click.UsageError("--skip leaves faults out of the story that --replay names: give both")
+    if explore is not None and (faults is not None or replay is not None):
+        raise click.UsageError("--explore plays no stories: give it without --faults and --replay")
 
 
 def measure(setups: list[Setup], case: Case, seeds: range, *, as_json: bool, plot: Path | None) -> None:
@@ -201,7 +246,7 @@ def measure(setups: list[Setup], case: Case, seeds: range, *, as_json: bool, plo
     for setup in setups:
         try:
             take = sample if setup.members <= WHOLE_MEMBERS else sample_cores
-            rows.append(Row(setup, tuple(take(setup, case, seed) for seed in seeds)))
+            rows.append(Row(setup, case, tuple(take(setup, case, seed) for seed in seeds)))
         except ViolationError as violation:
             raise Exit(f"{setup.members} members: {violation}", NO) from violation
         if as_json:

@@ -136,28 +136,28 @@ class WorkerError(FleError):
 
 
 async def share_out(
-    arguments: Sequence[str], seeds: range, jobs: int, tell: Callable[[Tally], None]
-) -> Tally:
+    arguments: Sequence[str], seeds: range, jobs: int, total: Tally, tell: Callable[[Tally], None]
+) -> None:
     """Play the stories of ``seeds`` in ``jobs`` processes, each of which plays one share after the other.
 
     ``arguments`` are those of this command for a worker, which is given the first seed and the number of runs
-    besides, and prints a tally. ``tell`` is told how far all have come. Raises ``WorkerError``.
+    besides, and prints a tally. Each is added to ``total``, and ``tell`` is told of it. Raises
+    ``WorkerError``.
     """
-    total = Tally()
     share = min(_LARGEST, 1 + len(seeds) // (SHARES * jobs))
     shares = iter(range(seeds.start, seeds.stop, share))
 
     async def work() -> None:
         for first in shares:
             last = min(first + share, seeds.stop)
-            total.merge(await _work_off(arguments, first, last - first))
-            tell(total)
+            tally = await _work_off(arguments, first, last - first)
+            total.merge(tally)
+            tell(tally)
 
     async with trio.open_nursery() as nursery:
         for _ in range(jobs):
             nursery.start_soon(work)
     total.failures.sort(key=lambda failure: failure.seed)
-    return total
 
 
 async def _work_off(arguments: Sequence[str], first: int, runs: int) -> Tally:

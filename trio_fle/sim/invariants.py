@@ -58,8 +58,8 @@ class Checker:
     decisions: int = attrs.field(default=0, init=False)
     """Elections that ended on votes, once for each server that they ended for."""
     _voted: dict[tuple[int, Vote], set[int]] = attrs.field(factory=dict, init=False)
-    _settled: dict[int, set[int]] = attrs.field(factory=dict, init=False)
-    """Who ever decided on each leader: what they tell counts like a vote where all its numbers agree."""
+    _settled: dict[int, int] = attrs.field(factory=dict, init=False)
+    """On which leader each decided last: what it tells counts like a vote where all its numbers agree."""
     chosen: set[int] = attrs.field(factory=set, init=False)
     """Leaders that anybody decided on, by a quorum's votes: one that is joined may be one that came back."""
     _acknowledged: dict[int, tuple[int, int]] = attrs.field(factory=dict, init=False)
@@ -99,15 +99,15 @@ class Checker:
         not be told: voters that elect answer it with their last concluded vote, in the present round.
         """
         self.decisions += 1
-        settled = self._settled.setdefault(vote.leader, set())
         if not (joined and vote.leader in self.chosen):
+            settled = {each for each, leader in self._settled.items() if leader == vote.leader}
             voters = self._voted.get((round_, vote), set()) | settled
             if not self.is_quorum(voters):
                 said, who = "joins" if joined else "decides on", sorted(voters) or "nobody"
                 what = f"{sid} {said} {vote} in round {round_}, for which {who} voted"
                 raise ViolationError(VOTE_HAS_QUORUM, at, what)
             self.chosen.add(vote.leader)
-        settled.add(sid)
+        self._settled[sid] = vote.leader
 
     def acknowledged(self, sid: int, *, accepted: int | None = None, current: int | None = None) -> None:
         """Note what ``sid`` has told others that it has accepted, or made its current epoch."""

@@ -13,7 +13,7 @@ from trio_fle.sim.conditions import Conditions
 from trio_fle.sim.cores.server import Server
 from trio_fle.sim.cores.story import LEADER, Fault, Story, tell
 from trio_fle.sim.cores.world import Machine, Settings, Stream, World
-from trio_fle.sim.invariants import Checker
+from trio_fle.sim.invariants import ENDS, NOBODY_FAILS, Checker, ViolationError
 from trio_fle.sim.outcome import Outcome
 from trio_fle.storage import StoredVote
 from trio_fle.vote import PeerState, Vote
@@ -25,6 +25,9 @@ BOUND_S: Final = 30.0
 Votes are repeated after waits that double, so who looked for a leader during all the faults (some 20 s) may
 repeat its vote only so much later; the rest is for a promise (a lease), ``initLimit`` and a few rounds more.
 """
+
+LIMIT_S: Final = 600.0
+"""Within so long an election without faults must be over."""
 
 LOOKS_EVERY_S: Final = 0.05
 """How often it is looked whether the end has come."""
@@ -94,12 +97,16 @@ class StoryRun:
         other = fault.other if fault.other != who else fault.other % len(world.machines) + 1
         if world.trace is not None:
             world.say(who, f"[fault {number}] {fault}")
-        machine, end = world.machines[who], world.now + fault.lasts_s
+        machine, end = world.machines[who], min(world.now + fault.lasts_s, self.story.mended_at)
         match fault.kind:
             case "kill" | "kill all" | "bounce":
                 self._kill(fault.kind, who, end)
-            case "hang" | "power" | "slow":
+            case "hang" | "slow":
                 self._hamper(machine, fault, end)
+            case "power":
+                world.crash(machine, power=True)
+                self._cut("isolate", who, other, end)
+                world.put(end, self.ensembles.start, who)
             case "cut" | "cut one way" | "isolate" | "split" | "deaf" | "dumb":
                 self._cut(fault.kind, who, other, end)
             case "resign":
@@ -114,18 +121,7 @@ class StoryRun:
             machine.slow_s = 0.02 * world.rng.random()
         elif machine.process is not None:
             machine.hung = True
-        if fault.kind == "power":
-            for other in world.machines:
-                if other != machine.sid:
-                    world.cut(machine.sid, other)
-            world.put(end, self._lose_power, machine)
         world.put(end, self._ease, machine)
-
-    def _lose_power(self, machine: Machine) -> None:
-        self.world.crash(machine)
-        for other in self.world.machines:
-            self.world.mend(machine.sid, other)
-        self.ensembles.start(machine.sid)
 
     def _ease(self, machine: Machine) -> None:
         machine.hung, machine.slow_s = False, 0.0
@@ -218,7 +214,12 @@ def run_cores(
     world = World(story.conditions, story.settings, rng, checker, trace)
     run = StoryRun(story, world, Ensembles(world, story.ensemble, story.options))
     run.begin(skip)
-    since = run.finish()
+    try:
+        since = run.finish()
+    except ViolationError:
+        raise
+    except Exception as error:
+        raise ViolationError(NOBODY_FAILS, world.now, f"{type(error).__name__}: {error}") from error
     return Outcome(
         seed,
         elections=world.won,
@@ -306,6 +307,8 @@ def _measure(world: World, ensembles: Ensembles) -> Election:
     decisions = world.checker.decisions
     decided_at = established_at = math.inf
     while world.step():
+        if world.now > began + LIMIT_S:
+            raise ViolationError(ENDS, world.now, f"no leader of all within {LIMIT_S:g} s")
         servers = ensembles.running()
         if decided_at == math.inf and world.checker.decisions - decisions >= len(servers):
             decided_at = world.now

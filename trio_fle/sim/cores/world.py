@@ -1,8 +1,4 @@
-"""The queue of events, the machines, and the streams between them: what servers live in.
-
-A stream is TCP: in order, nothing lost while it lasts. What a cut holds up arrives once it is mended, or the
-stream ends at both ends after the user time-out. A machine has a disk and a clock that outlive its process.
-"""
+"""The queue of events, the machines, and the streams (TCP) between them: what servers live in."""
 
 import heapq
 import itertools
@@ -223,8 +219,8 @@ class World:
             machine.stored, machine.writing = stored, None
             self.run(process, done)
 
-    def crash(self, machine: Machine) -> None:
-        """Kill the process; what it was writing is on disk or is not."""
+    def crash(self, machine: Machine, *, power: bool = False) -> None:
+        """Kill the process; what it was writing is on disk or is not. With ``power`` nobody is told."""
         if machine.process is None:
             return
         process, machine.process = machine.process, None
@@ -235,7 +231,10 @@ class World:
         machine.backlog.clear()
         for stream in list(self.streams):
             for side in (0, 1):
-                if stream.ends[side] is process:
+                if stream.ends[side] is process and power:
+                    stream.open[side] = False
+                    self.put(self.now + self.settings.sync_s, self.break_off, stream, 1 - side)
+                elif stream.ends[side] is process:
                     self.close(stream, side)
 
     # Streams

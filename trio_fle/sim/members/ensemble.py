@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import structlog
@@ -19,6 +19,8 @@ from trio_fle.sim.members.disk import AT_ONCE, VirtualDisk
 from trio_fle.sim.members.network import VirtualNetwork, host_of
 from trio_fle.sim.members.scheduling import Standstill
 from trio_fle.storage import StoredVote
+
+LONGEST_UPTIME_S: Final = 1e6
 
 LogLine = dict[str, Any]
 Heard = Callable[[int, LogLine], None]
@@ -71,6 +73,8 @@ class VirtualMember:
     log_level: int = 0
     clock_stands_at: float | None = None
     """Where the lease clock stands still, as it must not."""
+    clock_began: float = attrs.field(default=0.0, init=False)
+    """When it was 0: clocks of two machines have nothing in common, and a reboot begins anew."""
     root: trio.lowlevel.Task | None = attrs.field(default=None, init=False)
     """The task under which all others of this member are."""
     events: list[LogLine] = attrs.field(init=False)
@@ -112,7 +116,7 @@ class VirtualMember:
         async with open_member(
             self.config, transport=host, storage=self.storage, log=log, clock=self.clock
         ) as self.member:
-            self.member.rng.seed(self.sid)
+            self.member.rng.seed(self.net.rng.random())
             task_status.started()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._guard)
@@ -131,7 +135,9 @@ class VirtualMember:
 
     def clock(self) -> float:
         """Return the time of its lease clock."""
-        return trio.current_time() * self.clock_rate if self.clock_stands_at is None else self.clock_stands_at
+        if self.clock_stands_at is not None:
+            return self.clock_stands_at
+        return (trio.current_time() - self.clock_began) * self.clock_rate
 
     async def decision(self) -> None:
         """Wait for the next outcome of an election, which its member can't have acted on yet."""
@@ -190,10 +196,13 @@ class VirtualEnsemble:
     hear: Heard = lambda sid, line: None
     """Is told of each line of each log."""
     log_level: int = 0
+    clocks_differ: bool = False
+    """Whether lease clocks have nothing in common; else all were 0 at the same moment."""
     own_options: Mapping[int, ElectionOptions] = attrs.field(factory=dict)
     machines: Standstill = attrs.field(factory=Standstill, init=False)
     """Must be installed for whoever is to hang, sleep or crash."""
     _former: dict[int, VirtualMember] = attrs.field(factory=dict, init=False)
+    _booted: dict[int, float] = attrs.field(factory=dict, init=False)
     _starting: set[int] = attrs.field(factory=set, init=False)
 
     async def start(self, *sids: int, zxid: int = 0, epoch: int = 0) -> None:
@@ -214,6 +223,9 @@ class VirtualEnsemble:
         fresh = VirtualDisk(StoredVote(zxid, epoch, epoch), self.write_s, self.net.rng)
         storage = self.storages.setdefault(sid, fresh)
         member = self._member(sid, storage)
+        if self.clocks_differ:
+            earlier_s = self.net.rng.uniform(0, LONGEST_UPTIME_S)
+            member.clock_began = self._booted.setdefault(sid, trio.current_time() - earlier_s)
         self.running[sid] = self._former[sid] = member
         await self.nursery.start(member.run)
 
@@ -249,6 +261,7 @@ class VirtualEnsemble:
         self.machines.hang(root)
         member.storage.crash(power=power)
         if power:
+            self._booted.pop(sid, None)
             self.net.lose(host_of(sid))
             self.net.put_to_sleep(host_of(sid))
         else:
@@ -283,6 +296,14 @@ class VirtualEnsemble:
         member = self.running.pop(sid)
         member.stop.set()
         await member.ended.wait()
+
+    def alive(self) -> dict[int, VirtualMember]:
+        """Return all that have not ended, also those that are about to stop."""
+        return {
+            sid: member
+            for sid, member in self._former.items()
+            if not (member.crashed or member.ended.is_set())
+        }
 
     def roles_now(self) -> dict[int, tuple[str, int | None]]:
         """Return what each says of itself."""

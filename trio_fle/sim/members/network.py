@@ -69,9 +69,10 @@ class VirtualNetwork:
     _cut: dict[tuple[str, str], float] = attrs.field(factory=dict, init=False)
     """Paths that are cut, and since when."""
     _asleep: dict[str, float] = attrs.field(factory=dict, init=False)
-    _waiting: dict[tuple[str, str], list[tuple[Arrive, VirtualStream]]] = attrs.field(
+    _waiting: dict[tuple[str, str], list[VirtualStream]] = attrs.field(
         factory=lambda: defaultdict(list), init=False
     )
+    """Ends to which a cut holds something up, once for each thing."""
     _under_way: list[tuple[float, int, Arrive]] = attrs.field(factory=list, init=False)
     _numbers: "itertools.count[int]" = attrs.field(factory=itertools.count, init=False)
     _busy_until: dict[str, float] = attrs.field(factory=dict, init=False)
@@ -161,6 +162,12 @@ class VirtualNetwork:
             if stream.here == host and not stream.closed:
                 stream.orphan_it(tell=True)
 
+    def reset(self, stream: VirtualStream) -> None:
+        """Break one end; the other finds out when it sends, or after ``timeout_s`` (keep-alive)."""
+        stream.reset()
+        if self.timeout_s is not None:
+            self._put(trio.current_time() + self.timeout_s, stream.other.reset)
+
     def forget(self, one: str, another: str) -> None:
         """Let something on the way forget their connections: half open until ``timeout_s``."""
         for stream in self.between(one, another):
@@ -193,23 +200,24 @@ class VirtualNetwork:
             del self.listeners[listener.address]
 
     def carry(self, source: str, target: str, arrive: Arrive, to: VirtualStream) -> None:
-        """Let something arrive at one end, in its time."""
+        """Let something arrive at one end, in its time and after all that was sent to it before."""
+        to.incoming.append(arrive)
         if self.is_cut(source, target):
-            self._waiting[source, target].append((arrive, to))
+            self._waiting[source, target].append(to)
         elif self.conditions is None:
-            arrive()
+            to.incoming.popleft()()
         else:
             delay_s = self.conditions.delay_s(self.rng, sid_of(source), sid_of(target))
-            self._carry_within(delay_s, source, target, arrive, to)
+            self._carry_within(delay_s, source, target, to)
 
-    def _carry_within(
-        self, delay_s: float, source: str, target: str, arrive: Arrive, to: VirtualStream
-    ) -> None:
+    def _carry_within(self, delay_s: float, source: str, target: str, to: VirtualStream) -> None:
+        """Let the next of what is under way to one end arrive after ``delay_s``, unless a cut holds it up."""
+
         def there() -> None:
             if self.is_cut(source, target):
-                self._waiting[source, target].append((arrive, to))
+                self._waiting[source, target].append(to)
             else:
-                arrive()
+                to.incoming.popleft()()
 
         to.arrives_at = max(trio.current_time() + delay_s, to.arrives_at)
         self._handle(to.arrives_at, target, there)
@@ -238,11 +246,11 @@ class VirtualNetwork:
     def _deliver(self) -> None:
         for path in [path for path in self._waiting if not self.is_cut(*path)]:
             again_s = self.rng.uniform(0, RETRANSMIT_S)
-            for arrive, to in self._waiting.pop(path):
+            for to in self._waiting.pop(path):
                 if self.conditions is None:
-                    arrive()
+                    to.incoming.popleft()()
                 else:
-                    self._carry_within(again_s, *path, arrive, to)
+                    self._carry_within(again_s, *path, to)
 
     async def dial(self, source: str, address: HostPort) -> Stream:
         """Connect two hosts. Raises ``RefusedError``, ``ConnectionLostError``."""

@@ -2,12 +2,14 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.quorum import all_quorums
+from trio_fle.sim.conditions import RETRANSMIT_S
 from trio_fle.sim.invariants import ENDS, NOBODY_FAILS, Checker, ViolationError
 from trio_fle.sim.members.disk import VirtualDisk
 from trio_fle.sim.members.ensemble import VirtualEnsemble, ensemble_of
@@ -118,6 +120,7 @@ class _Play:
             hear=self.watcher.hear,
             log_level=INFO,
             own_options=story.options,
+            clocks_differ=True,
         )
 
     async def _play(self) -> None:
@@ -129,9 +132,14 @@ class _Play:
                         await self._pass_time(fault)
                         self._say(f"-- fault {number}: {fault}")
                         self._striker().strike(fault, self.watcher.leads)
+                await wait_all_tasks_blocked()
                 self._say("-- all faults end")
                 self._mend()
                 self.errands.cancel_scope.cancel()
+                self.starts.cancel_scope.deadline = trio.current_time() + self.story.bound_s
+        if self.starts.cancel_scope.cancelled_caught:
+            what = "a member that was asked to stop has not ended"
+            self.watcher.object_to(ViolationError(ENDS, trio.current_time(), what))
         for sid in sorted(self.story.roles.keys() - self.ensemble.running.keys()):
             await start_again(self.ensemble, sid)
         await self._settle()
@@ -142,6 +150,8 @@ class _Play:
                 while not self.watcher.leads:  # noqa: ASYNC110 (nobody tells)
                     await trio.sleep(LOOK_EVERY_S)
         await trio.sleep(fault.gap_s)
+        # between two steps of anybody: who is struck must not take another
+        await wait_all_tasks_blocked()
 
     def _say(self, words: str) -> None:
         if self.trace is not None:
@@ -155,16 +165,17 @@ class _Play:
             disk.write_s = self.story.write_s
 
     async def _settle(self) -> None:
-        """Wait until everybody has one leader, or the bound is over."""
-        bound_s = self.story.bound_s
-        began = trio.current_time()
-        while True:
-            leaders = self.watcher.leaders()
-            self.mended_s = trio.current_time() - began
-            if len(leaders) == 1 and None not in leaders:
-                return
-            if self.mended_s >= bound_s:
-                said = ", ".join(sorted(map(str, leaders)))
-                what = f"{bound_s:g} s after the faults have ended, the leaders are: {said}"
-                self.watcher.object(ViolationError(ENDS, trio.current_time(), what))
+        """Wait until everybody has one leader, and keeps it for a lease; or until the bound is over."""
+        bound_s, lease_s = self.story.bound_s, self.story.sync_limit * TICK_MS / 1000
+        began = since = trio.current_time()
+        led: set[int | None] = {None}
+        while None in led or trio.current_time() < since + lease_s + RETRANSMIT_S:
             await trio.sleep(LOOK_EVERY_S)
+            now, leaders = trio.current_time(), self.watcher.leaders()
+            if len(leaders) != 1 or None in leaders or leaders != led:
+                since, led = now, leaders if len(leaders) == 1 else {None}
+                if now > began + bound_s:
+                    self.watcher.check(partial(self.watcher.checker.led_by, now, bound_s, leaders))
+        self.mended_s = since - began
+        for sid in self.story.roles:
+            self.watcher.check(partial(self.watcher.holds, sid))

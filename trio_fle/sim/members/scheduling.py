@@ -59,7 +59,6 @@ class Standstill:
 
     _reschedule: Any = attrs.field(factory=lambda: _run.Runner.reschedule)
     _held: dict[trio.lowlevel.Task, Held] = attrs.field(factory=dict, init=False)
-    _stood: set[trio.lowlevel.Task] = attrs.field(factory=set, init=False)
     _timers: dict[trio.lowlevel.Task, tuple[float, dict[trio.CancelScope, float]]] = attrs.field(
         factory=dict, init=False
     )
@@ -93,14 +92,9 @@ class Standstill:
         """Whether the tasks under ``root`` stand still."""
         return root in self._held
 
-    def stood_still(self, root: trio.lowlevel.Task | None) -> bool:
-        """Whether they ever did."""
-        return root in self._stood
-
     def hang(self, root: trio.lowlevel.Task) -> None:
         """Stop the process (SIGSTOP): time-outs expire meanwhile, and are noticed once it goes on."""
         self._held.setdefault(root, [])
-        self._stood.add(root)
 
     def sleep(self, root: trio.lowlevel.Task) -> None:
         """Suspend the machine: Trio's clock stops for it, and the lease clock goes on."""

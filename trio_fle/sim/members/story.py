@@ -26,7 +26,7 @@ _LATENCIES: Final = (
     Latency(0.02, 0.01),
     Latency(0.08, 0.04),
 )
-_WRITES: Final = (Latency(0.0005), Latency(0.005, 0.003), Latency(0.1, 0.09))
+_WRITES: Final = (Latency(0.0005), Latency(0.005, 0.003), Latency(0.06, 0.05))
 
 
 class Kind(enum.Enum):
@@ -142,7 +142,7 @@ def draw(seed: int) -> Story:
         options=options,
         zxid=rng.choice([0, 0, make_zxid(1, 5)]),
         conditions=Conditions(rng.choice(_LATENCIES), rng.choice([0.0, 0.0, 0.0, 0.02, 0.1])),
-        write_s=rng.choice(_WRITES[:2]),
+        write_s=rng.choice(_WRITES),
         rates={sid: rng.uniform(0.96, 1.04) for sid in roles} if rng.random() < 0.7 else {},
         init_limit=init_limit,
         sync_limit=sync_limit,
@@ -155,16 +155,12 @@ def _options(rng: random.Random, early: bool | None) -> ElectionOptions:
 
 
 def _faults(rng: random.Random, sids: list[int]) -> list[Fault]:
-    """Draw some kinds, and then faults of these kinds, most of them undone again by later ones."""
+    """Draw some kinds, and then faults of these kinds and whatever undoes them."""
     kinds = rng.sample(BLOWS, rng.randrange(1, 6))
     drawn = [*kinds, *(undo for kind in kinds for undo in UNDOES.get(kind, ()))]
-    return [
-        Fault(
-            gap_s=rng.choice(_GAPS_S),
-            led=rng.random() < 0.5,
-            kind=rng.choice(drawn),
-            sid=LEADER if rng.random() < 0.5 else rng.choice(sids),
-            other=rng.choice(sids),
-        )
-        for _ in range(rng.randrange(2, 16))
-    ]
+    faults = []
+    for _ in range(rng.randrange(2, 16)):
+        sid, other = rng.sample(sids, 2)
+        sid = LEADER if rng.random() < 0.5 else sid
+        faults.append(Fault(rng.choice(_GAPS_S), rng.random() < 0.5, rng.choice(drawn), sid=sid, other=other))
+    return faults

@@ -53,8 +53,10 @@ class VirtualStream(HalfCloseableStream):
     """Whether something on the way knows nothing of it any more: what is sent is lost."""
     orphan: bool = attrs.field(default=False, init=False)
     """Whether the process that held this end is no more: what is left of it must meet no error here."""
+    incoming: deque[Arrive] = attrs.field(factory=deque, init=False)
+    """What is under way to this end, in order: whatever arrives is the first of it."""
     arrives_at: float = attrs.field(default=0.0, init=False)
-    """When the last of what was sent to this end arrives: nothing overtakes it."""
+    """When the last of it arrives, unless something holds it up."""
     _arrived: deque[bytes | None] = attrs.field(factory=deque, init=False)
     _news: trio.Event = attrs.field(factory=trio.Event, init=False)
 
@@ -83,7 +85,9 @@ class VirtualStream(HalfCloseableStream):
         while not self._arrived:
             await self._check()
             await self._news.wait()
-        await self._check()
+        if self.closed:
+            await self._check()
+        # what had arrived before a reset is read before it
         chunk = self._arrived[0]
         if chunk is END:
             return b""
@@ -99,10 +103,16 @@ class VirtualStream(HalfCloseableStream):
         await trio.lowlevel.checkpoint()
 
     def close(self) -> None:
-        """Close this end; the other one hears of it."""
-        if not self.closed:
-            self.closed = True
-            self._tell()
+        """Close this end; the other one hears of it, as of a reset where something was left unread."""
+        if self.closed:
+            return
+        unread = any(chunk is not END for chunk in self._arrived)
+        self.closed = True
+        self._tell()
+        # where nothing takes time, nobody can close before he has had the time to read
+        if unread and not self.broken and not self.net.knows_at_once(self.here, self.there):
+            self.net.carry(self.here, self.there, self.other.reset, self.other)
+        else:
             self._send(END)
 
     def orphan_it(self, *, tell: bool) -> None:

@@ -22,9 +22,14 @@ _CUTS: Final = (
 
 async def start_again(ensemble: VirtualEnsemble, sid: int) -> None:
     """Start a member that does not run, and its machine where that has no power."""
-    ensemble.net.wake(host_of(sid))
     if sid not in ensemble.running:
+        ensemble.net.wake(host_of(sid))
         await ensemble.start(sid)
+
+
+def _one_of(sids: list[int], fault: Fault) -> int:
+    """Return whom a fault means, or one of those whom it can concern."""
+    return fault.sid if fault.sid in sids else sids[fault.other % len(sids)]
 
 
 @attrs.frozen(eq=False)
@@ -54,7 +59,12 @@ class Striker:
         elif fault.kind in (Kind.MEND, Kind.RESET, Kind.FORGET):
             self._disturb(fault.kind, host_of(sid), host_of(fault.other))
         elif fault.kind is Kind.START:
-            self.starts.start_soon(start_again, self.ensemble, sid)
+            down = sorted(self.story.roles.keys() - running.keys())
+            if down:
+                self.starts.start_soon(start_again, self.ensemble, _one_of(down, fault))
+        elif fault.kind is Kind.GO_ON:
+            if stands_still := self.ensemble.stand_still():
+                self.ensemble.go_on(_one_of(stands_still, fault))
         elif fault.kind in (Kind.SLOW_DISK, Kind.FAST_DISK):
             slow = fault.kind is Kind.SLOW_DISK
             self.ensemble.storages[sid].write_s = SLOW_DISK if slow else self.story.write_s
@@ -81,8 +91,6 @@ class Striker:
     def _ask(self, kind: Kind, sid: int) -> None:
         stands_still = sid in self.ensemble.stand_still()
         match kind:
-            case Kind.GO_ON:
-                self.ensemble.go_on(sid)
             case Kind.STOP if not stands_still:
                 self.errands.start_soon(self.ensemble.stop, sid)
             case Kind.RESIGN:
@@ -102,7 +110,7 @@ class Striker:
             self.net.cut(host_of(one), host_of(another))
             for stream in self.net.between(host_of(one), host_of(another)) if kind is Kind.ABANDON else ():
                 if stream.there == host_of(sid):
-                    stream.reset()
+                    self.net.reset(stream)
 
     def _paths(self, kind: Kind, sid: int, other: int) -> Iterable[tuple[int, int]]:
         """Return the paths that a fault cuts, as pairs of servers."""
@@ -133,6 +141,6 @@ class Striker:
             case Kind.RESET:
                 for stream in self.net.between(here, there):
                     if self.rng.random() < 0.5:
-                        stream.reset()
+                        self.net.reset(stream)
             case Kind.FORGET:
                 self.net.forget(here, there)

@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from trio_fle.member import Term
-from trio_fle.sim.invariants import CALM, EPOCHS_GROW, ONE_ACTS, Checker, ViolationError
+from trio_fle.sim.invariants import CALM, EPOCHS_GROW, NOBODY_FAILS, ONE_ACTS, Checker, ViolationError
 from trio_fle.sim.members.ensemble import LogLine, VirtualEnsemble, VirtualMember
 from trio_fle.sim.members.network import sid_of
 from trio_fle.sim.members.streams import VirtualStream
@@ -58,6 +58,8 @@ class Watcher(trio.abc.Instrument):
     """How often a member decided that it leads itself."""
     packets: int = attrs.field(default=0, init=False)
     sent_bytes: int = attrs.field(default=0, init=False)
+    _excused: set[VirtualMember] = attrs.field(factory=set, init=False)
+    """Whose body stood still while it worked, so that nobody could end it."""
     _proposed: dict[VirtualStream, int] = attrs.field(factory=dict, init=False)
     """The epoch that a leader proposed to the learner at this end."""
     _changes: dict[int, deque[float]] = attrs.field(factory=dict, init=False)
@@ -73,39 +75,51 @@ class Watcher(trio.abc.Instrument):
         finally:
             trio.lowlevel.remove_instrument(self)
 
-    def object(self, violation: ViolationError) -> None:
+    def object_to(self, violation: ViolationError) -> None:
         """End the run, for this."""
         if self.violation is None:
             self.violation = violation
             self.scope.cancel()
 
     def _object(self, invariant: str, what: str) -> None:
-        self.object(ViolationError(invariant, trio.current_time(), what))
+        self.object_to(ViolationError(invariant, trio.current_time(), what))
 
     # Each moment
 
     def before_io_wait(self, timeout: float) -> None:
         """See who may act, whenever something has run."""
-        now = trio.current_time()
+        try:
+            self._look(trio.current_time())
+        except Exception as error:
+            # Trio goes on without an instrument that fails
+            self._object(NOBODY_FAILS, f"the watcher: {error!r}")
+            raise
+
+    def _look(self, now: float) -> None:
         self._steps = self._steps + 1 if now == self._now else 0
         if not self.leads and now > self._now > -math.inf:
             self.leaderless_s += now - self._now
         self._now = now
         if self._steps > STEPS_AT_ONCE:
-            self.object(ViolationError(CALM, now, f"{self._steps} rounds of the scheduler, and no end"))
+            self._object(CALM, f"{self._steps} rounds of the scheduler, and no end")
+        alive = self.ensemble.alive()
         self.leads = acting = [
             sid
-            for sid, member in self.ensemble.running.items()
+            for sid, member in alive.items()
             if member.is_open and (leadership := member.member.leadership) is not None and leadership.live
         ]
         if len(acting) > 1:
-            self._check(lambda: self.checker.acting(now, acting))
+            self.check(lambda: self.checker.acting(now, acting))
+        for body in self.bodies.values():
+            if self.ensemble.machines.holds(body.root):
+                self._excused.add(body)
 
-    def _check(self, check: Callable[[], None]) -> None:
+    def check(self, check: Callable[[], None]) -> None:
+        """Check something; the first violation ends the run."""
         try:
             check()
         except ViolationError as violation:
-            self.object(violation)
+            self.object_to(violation)
 
     # What they log
 
@@ -122,23 +136,26 @@ class Watcher(trio.abc.Instrument):
                 self.checker.voted(sid, line["round"], _vote(line))
             case "election.decided" if not self._observes(sid):  # it counts what servers answer from before
                 joined = line["settled"] == "joined"
-                self._check(lambda: self.checker.decided(now, sid, line["round"], _vote(line), joined=joined))
+                self.check(lambda: self.checker.decided(now, sid, line["round"], _vote(line), joined=joined))
             case "leading.established":
-                self._check(lambda: self.checker.established(now, sid, line["epoch"]))
+                self.check(lambda: self.checker.established(now, sid, line["epoch"]))
+                self.checker.acknowledged(sid, accepted=line["epoch"], current=line["epoch"])
             case "member.started":
-                self._check(lambda: self._holds(now, sid))
+                self.check(lambda: self.holds(sid))
             case "member.state":
                 self._count_change(now, sid)
 
-    def _holds(self, now: float, sid: int) -> None:
+    def holds(self, sid: int) -> None:
+        """Check what the disk of ``sid`` holds. Raises ``ViolationError``."""
         stored = self.ensemble.storages[sid].stored
+        now = trio.current_time()
         self.checker.holds(now, sid, accepted=stored.accepted_epoch, current=stored.epoch)
 
     def _count_change(self, now: float, sid: int) -> None:
         changes = self._changes.setdefault(sid, deque(maxlen=CHANGES_PER_S + 1))
         changes.append(now)
         if len(changes) > CHANGES_PER_S and now - changes[0] < 1:
-            self.object(
+            self.object_to(
                 ViolationError(CALM, now, f"{sid} changed its state {len(changes)} times in a second")
             )
 
@@ -179,7 +196,7 @@ class Watcher(trio.abc.Instrument):
             self._object(EPOCHS_GROW, f"{sid} begins under token {term.epoch}, after {newest} was given out")
         member = self.ensemble.running[sid]
         for other, body in self.bodies.items():
-            if not (body.crashed or self.ensemble.machines.stood_still(body.root)):
+            if not body.crashed and body not in self._excused:
                 self._object(ONE_ACTS, f"{sid} begins under token {term.epoch} while {other} still cleans up")
         self.bodies[sid] = member
         try:
@@ -190,6 +207,7 @@ class Watcher(trio.abc.Instrument):
         finally:
             with trio.CancelScope(shield=True):
                 await trio.sleep(CLEAN_UP_S)
+            self._excused.discard(member)
             if self.bodies.get(sid) is member:
                 del self.bodies[sid]
 
