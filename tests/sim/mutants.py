@@ -1,6 +1,6 @@
 """Plants the faults of ``mutants.toml``, one at a time, in a copy of the package, and lets simulators hunt.
 
-``python tests/sim/mutants.py [--jobs 2] [--runs 1000] [NAME ...]`` prints who caught what, and fails where a
+``python tests/sim/mutants.py [--jobs 2] [--runs 400] [NAME ...]`` prints who caught what, and fails where a
 fault was not caught.
 """
 
