@@ -54,7 +54,7 @@ CORES_PLAY: Final = (Case.COLD_START, Case.FAILOVER)
 
 @attrs.frozen
 class Host:
-    """What a member's machine needs for its work; the defaults were fitted to one machine (tests/README.md)."""
+    """What a member's machine needs for its work; fitted to one machine (tests/README.md)."""
 
     work_s: float = 0.0001
     """To handle one segment that arrives."""
