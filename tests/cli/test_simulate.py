@@ -68,6 +68,13 @@ def test_time_outs_that_are_too_short_for_the_network_cost_leaders() -> None:
     assert short > 500
 
 
+def test_a_leader_that_does_not_stay_can_be_killed_all_the_same() -> None:
+    options = ("--latency", "80ms±20ms", "--loss", "5%", "--tick-time", "100", "--elections", "5", "--json")
+    result = simulate(*options)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["p50_ms"] > 100
+
+
 def test_sites_are_near_themselves_and_far_from_others() -> None:
     options = ("--members", "3", "--latency", "50ms", "--elections", "1", "--json", "--sites")
     near, far = (json.loads(simulate(*options, sites).output)["p50_ms"] for sites in ("3", "1+1+1"))

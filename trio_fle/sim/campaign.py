@@ -54,13 +54,9 @@ class Tally:
 
     def add(self, outcome: Outcome) -> None:
         """Count a run that went well."""
-        self.runs += 1
-        self.elections += outcome.elections
-        self.leaderships += outcome.leaderships
-        self.decisions += outcome.decisions
-        self.messages += outcome.messages
-        self.virtual_s += outcome.virtual_s
-        self.mended_s = max(self.mended_s, outcome.mended_s)
+        facts = attrs.asdict(outcome)
+        del facts["seed"]
+        self.merge(Tally(1, **facts))
 
     def merge(self, other: "Tally") -> None:
         """Count the runs of another."""

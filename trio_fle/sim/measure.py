@@ -199,7 +199,9 @@ class _Measurement:
         await self._settle()
         if self.case is Case.STEADY:
             return await self._watch()
-        leader = self.ensemble.leader()
+        while not self.watcher.leads:  # time-outs may be too short for it to stay
+            await self._settle()
+        leader = self.watcher.leads[0]
         blow: dict[Case, Callable[[], object]] = {
             Case.FAILOVER: lambda: self.ensemble.crash(leader),
             Case.SILENT: lambda: self.ensemble.crash(leader, power=True),
