@@ -231,3 +231,17 @@ def test_a_settled_voter_says_nothing_unasked(options: ElectionOptions) -> None:
     driver.wait(0.3)
     assert [facts(notification)[0] for notification in driver.sent(3)] == ["LOOKING", "LOOKING"]
     assert driver.hear(3, claim("LEADING", 3)) == []
+
+
+@pytest.mark.parametrize("round_", [3, 1])
+def test_who_still_looks_for_a_leader_when_an_election_ends_is_told_its_end(round_: int) -> None:
+    """Its vote was no better, so nothing answered it, and its next resend may be a minute away."""
+    driver = voter(1, 4, EARLY, epoch=1)
+    for sid in (2, 3):
+        driver.hear(sid, looking(3, epoch=1))
+    driver.hear(4, looking(2, round_))
+    assert driver.decided() is None
+    before = len(driver.sent(4))
+    assert driver.wait(0.3).decided() is not None
+    assert [facts(each) for each in driver.sent(4)[before:]] == [["FOLLOWING", 3, 0, 1, 1]]
+    assert driver.sent(2, since=0.1) == [], "it voted for this leader, and will know"

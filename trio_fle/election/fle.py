@@ -63,6 +63,8 @@ class FastLeaderElection:
     """Whether what this member said last is true no more."""
     _early: dict[int, tuple[float, Notification]] = attrs.field(factory=dict, init=False)
     """Voters that look for a leader while this member has one: when, and what they said last."""
+    _said: dict[int, Notification] = attrs.field(factory=dict, init=False)
+    """What each voter said last, in this election."""
     _began: float = attrs.field(default=0.0, init=False)
     _sent: int = attrs.field(default=0, init=False)
     _received: int = attrs.field(default=0, init=False)
@@ -125,6 +127,7 @@ class FastLeaderElection:
         self.state, self.leaving = PeerState.LOOKING, False
         self.round = round_after(self.round)
         self._began, self._sent, self._received = now, 0, 0
+        self._said.clear()
         return self._begin(now, initial)
 
     def _begin(self, now: float, initial: Vote) -> list[Effect]:
@@ -145,6 +148,7 @@ class FastLeaderElection:
         self._early.pop(sender, None)
         if self.election is not None:
             self._received += 1
+            self._said[sender] = heard
             if heard.state is PeerState.LOOKING and heard.round < self.round and self._is_news(sender, heard):
                 effects.append(self._send(sender, self.election.proposal, self.round))
             effects += self._carry_on(now, self.election.hear(now, sender, heard))
@@ -226,6 +230,8 @@ class FastLeaderElection:
         told = [self._send(sid, outcome.vote, self.round) for sid in self._askers]
         if outcome.settled is Settled.JOINED:
             told += self._withdraw(outcome.vote, outcome.round)
+        else:
+            told += self._tell_others(outcome.vote, outcome.round)
         return [WakeAt(math.inf), decided, *told, *self._greet()]
 
     def _withdraw(self, vote: Vote, round_: int) -> list[Send]:
@@ -234,6 +240,20 @@ class FastLeaderElection:
         if not self.options.early_finalize or me not in voters:
             return []
         return [self._send(sid, vote, round_) for sid in sorted(voters - {me})]
+
+    def _tell_others(self, vote: Vote, round_: int) -> list[Send]:
+        """Tell voters that look for a leader by another vote, or in another round, that we have one.
+
+        What they said while this election was about to end was no better, so that nothing answered it; they
+        would say it again at their next resend, a minute later maybe.
+        """
+        if not self.options.early_finalize or self.electorate.me not in self.electorate.voters:
+            return []
+        return [
+            self._send(sid, vote, round_)
+            for sid, heard in sorted(self._said.items())
+            if heard.state is PeerState.LOOKING and (heard.vote, heard.round) != (vote, round_)
+        ]
 
     def _greet(self) -> list[Effect]:
         if self.election is not None or self.leaving or self.current_vote is None:

@@ -131,6 +131,7 @@ class _Play:
                     if number not in self.skip:
                         await self._pass_time(fault)
                         self._say(f"-- fault {number}: {fault}")
+                        self.watcher.struck()
                         self._striker().strike(fault, self.watcher.leads)
                 await wait_all_tasks_blocked()
                 self._say("-- all faults end")

@@ -151,6 +151,10 @@ class Watcher(trio.abc.Instrument):
         now = trio.current_time()
         self.checker.holds(now, sid, accepted=stored.accepted_epoch, current=stored.epoch)
 
+    def struck(self) -> None:
+        """Count changes of state from here on: what a fault brings about is no busy loop."""
+        self._changes.clear()
+
     def _count_change(self, now: float, sid: int) -> None:
         changes = self._changes.setdefault(sid, deque(maxlen=CHANGES_PER_S + 1))
         changes.append(now)
