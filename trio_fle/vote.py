@@ -44,6 +44,11 @@ def make_zxid(epoch: int, counter: int) -> int:
     return (epoch << 32) | (counter & 0xFFFFFFFF)
 
 
+def hex64(number: int) -> str:
+    """Write 64 bits that need not fit a double, a zxid for one: ``0x100000002``."""
+    return hex(number & 0xFFFF_FFFF_FFFF_FFFF)
+
+
 @attrs.frozen
 class Vote:
     """For whom a server votes: the leader, the last zxid that leader logged, and its epoch."""

@@ -27,6 +27,7 @@ LOOKING = MemberStatus(
     round=9,
     vote=Vote(leader=3, zxid=0x4_0000_0007, epoch=4),
     config_version=0x1_0000_0000,
+    config_text="server.3=h:1:2:participant\nversion=100000000",
 )
 FOLLOWING = attrs.evolve(
     LOOKING,
@@ -227,6 +228,7 @@ def test_the_status_of_a_leader_is_told_whole() -> None:
         "round": 9,
         "vote": {"leader": 3, "epoch": 4, "zxid": "0x400000007"},
         "config_version": "0x100000000",
+        "config": "server.3=h:1:2:participant\nversion=100000000",
         "peers": [
             {
                 "sid": 2,

@@ -147,7 +147,7 @@ async def swallow_callers(net: VirtualNetwork) -> ScriptedLeader:
 
 async def find_out(held: Commitments, net: VirtualNetwork, log: Any) -> None:
     async with trio.open_nursery() as nursery:
-        gone = GoneLeader(held, ensemble_of(THREE), net.host(host(2)), log)
+        gone = GoneLeader(held, lambda: ensemble_of(THREE).servers, net.host(host(2)), log)
         gone.nursery = nursery
         gone.find_out()
 

@@ -20,8 +20,9 @@ from trio_fle.election.options import ElectionOptions
 from trio_fle.errors import ConnectionLostError, StorageError
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.following import Learner, UnstoredError
+from trio_fle.member.opening import build_member
 from trio_fle.member.status import Phase
-from trio_fle.sim.members.disk import VirtualDisk
+from trio_fle.sim.members.disk import VirtualConfigFiles, VirtualDisk
 from trio_fle.sim.members.ensemble import captured_log, ensemble_of
 from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.storage import StoredVote
@@ -92,10 +93,14 @@ async def learning(
         election=ElectionOptions(),
         transport=TransportOptions(),
     )
-    commitments = Commitments(storage, trio.current_time, await storage.load())
+    member = await build_member(
+        config, net.host(host(sid)), storage, VirtualConfigFiles(), log, trio.current_time
+    )
+    commitments = member.commitments
     phases: list[Phase] = []
     learner = Learner(
         config,
+        member.membership,
         net.host(host(sid)),
         commitments,
         LEADER,
@@ -653,7 +658,7 @@ async def test_a_leader_whose_election_connection_breaks_is_watched_no_more(
         await leader.send(PacketType.DIFF, make_zxid(4, 7))
         await leader.send(PacketType.NEWLEADER, make_zxid(5, 0))
         await leader.until_closed()
-        await trio.sleep(1)
+        await trio.sleep(0.3)  # before the leader is asked whether it leads
         assert play.member.role() == ("FOLLOWING", 2)
         assert play.voters[2].stream is not None
         await play.voters[2].stream.aclose()

@@ -14,10 +14,9 @@ import trio
 from trio.abc import Stream
 
 from trio_fle.admin.callers import Callers, hang_up
-from trio_fle.admin.seen import hex64
 from trio_fle.config import AdminOptions
 from trio_fle.member.status import MemberStatus
-from trio_fle.vote import PeerState
+from trio_fle.vote import PeerState, hex64
 
 WORD_S: Final = 10.0
 """For a word to arrive."""

@@ -13,10 +13,10 @@ from urllib.parse import parse_qs
 import attrs
 
 from trio_fle.admin.response import JSON, Response
-from trio_fle.admin.seen import as_seen, hex64
+from trio_fle.admin.seen import as_seen
 from trio_fle.election.stalled import Stalled
 from trio_fle.member.status import MemberStatus, PeerStatus
-from trio_fle.vote import MIN_LONG, PeerState, Vote
+from trio_fle.vote import MIN_LONG, PeerState, Vote, hex64
 
 METHODS: Final = ("GET", "HEAD", "OPTIONS")
 EPOCH_HEADER: Final = "X-Leader-Epoch"
@@ -122,6 +122,7 @@ def _status(_query: Query, status: MemberStatus, now: float) -> Response:
             "round": status.round,
             "vote": _vote(status.vote) if status.vote else None,
             "config_version": hex64(status.config_version),
+            "config": status.config_text,
             "peers": [_peer(peer) for peer in status.peers],
             "stalled": _verdict(status.stalled) if status.stalled else None,
         }

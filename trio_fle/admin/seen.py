@@ -1,13 +1,9 @@
 """What of a member's status may be told at a moment, and how."""
 
-from typing import Final
-
 import attrs
 
 from trio_fle.member.status import MemberStatus, Phase
 from trio_fle.vote import PeerState
-
-_UNSIGNED: Final = 2**64 - 1
 
 
 def as_seen(status: MemberStatus, now: float) -> MemberStatus:
@@ -26,8 +22,3 @@ def as_seen(status: MemberStatus, now: float) -> MemberStatus:
             lease_end=None,
         )
     return status
-
-
-def hex64(number: int) -> str:
-    """Write 64 bits that need not fit a double, a zxid for one: ``0x100000002``."""
-    return hex(number & _UNSIGNED)

@@ -12,6 +12,7 @@ from trio_fle.config.admin import admin_options
 from trio_fle.config.keys import KNOWN, SERVER_KINDS, UNSUPPORTED, is_known
 from trio_fle.config.member_config import MemberConfig, TransportOptions
 from trio_fle.config.myid import read_myid
+from trio_fle.config.rewriting import read_pending
 from trio_fle.config.settings import Settings
 from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import Ensemble, build_ensemble
@@ -59,7 +60,6 @@ def load_config(
         learner_type=learner_type,
         election=election,
         transport=_transport_options(settings, tick_ms * sync_limit / 1000),
-        reconfig_enabled=settings.boolean("reconfigEnabled", False),
         observer_election_delay_ms=settings.integer("observer.election.DelayMs", 200, at_least=0),
         lease_margin=_lease_margin(settings, sync_limit if _may_lead(election, learner_type) else None),
         connect_limit=settings.integer("connectToLearnerMasterLimit", 0, at_least=0) or init_limit,
@@ -69,6 +69,7 @@ def load_config(
         warnings=tuple(settings.warnings),
         trust_empty=settings.boolean("snapshot.trust.empty", False),
         autocreate=settings.boolean("db.autocreate", True),
+        seen=read_pending(Path(path), ensemble),
     )
 
 
@@ -206,6 +207,7 @@ def _election_options(settings: Settings) -> ElectionOptions:
         finalize_wait_s=settings.duration_s("fle.finalizeWait", 0.2),
         early_finalize=settings.boolean("fle.earlyFinalize", True),
         candidate=settings.boolean("fle.candidate", True),
+        reconfig=settings.boolean("reconfigEnabled", False),
     )
 
 

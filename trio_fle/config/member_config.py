@@ -78,7 +78,6 @@ class MemberConfig:
     learner_type: LearnerType
     election: ElectionOptions
     transport: TransportOptions
-    reconfig_enabled: bool = False
     observer_election_delay_ms: int = 200
     lease_margin: float = 0.1
     """Part of the leader's lease that is not counted on (``fle.leaseMargin``)."""
@@ -94,11 +93,38 @@ class MemberConfig:
     """Whether logs without a snapshot are believed (``snapshot.trust.empty``)."""
     autocreate: bool = True
     """Whether an empty data directory stands for an empty history (``db.autocreate``)."""
+    seen: Ensemble = attrs.field(default=attrs.Factory(lambda self: self.ensemble, takes_self=True))
+    """The newest configuration that a leader proposed: pending where it is newer than ``ensemble``."""
+    me: Server = attrs.field(
+        default=attrs.Factory(lambda self: self.ensemble.servers[self.myid], takes_self=True)
+    )
+    """The own server line; the last one, where a configuration names this member no more."""
+
+    def under(self, ensemble: Ensemble) -> "MemberConfig":
+        """Return the same member in another configuration, which may give it another role, or none."""
+        me = ensemble.servers.get(self.myid)
+        return attrs.evolve(
+            self,
+            ensemble=ensemble,
+            seen=self.seen if self.seen.version > ensemble.version else ensemble,
+            me=me or self.me,
+            learner_type=LearnerType.PARTICIPANT if me is None else me.role,
+        )
 
     @property
-    def me(self) -> Server:
-        """The own server line."""
-        return self.ensemble.servers[self.myid]
+    def reconfig_enabled(self) -> bool:
+        """Whether configurations may change while the member runs (``reconfigEnabled``)."""
+        return self.election.reconfig
+
+    @property
+    def voters(self) -> frozenset[int]:
+        """Ids of those who vote: now, or under the configuration that is pending."""
+        return self.ensemble.voters | self.seen.voters
+
+    @property
+    def servers(self) -> Mapping[int, Server]:
+        """All that are known; whom the present configuration does not name, the pending one may."""
+        return {**self.seen.servers, **self.ensemble.servers}
 
     @property
     def tick_s(self) -> float:

@@ -27,6 +27,21 @@ class Electorate:
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "voters", self.current.voters | self.seen.voters)
 
+    def under(self, current: Ensemble, seen: Ensemble | None = None) -> "Electorate":
+        """Return this member's view under another configuration.
+
+        What was seen before, and is no newer, is pending no more. A member that ``current`` does not name
+        votes no more, and goes on as a participant without a vote. Source: ``QuorumPeer.updateLearnerType``.
+        """
+        pending = seen or self.seen
+        server = current.servers.get(self.me)
+        return attrs.evolve(
+            self,
+            current=current,
+            seen=pending if pending.version > current.version else current,
+            learner_type=LearnerType.PARTICIPANT if server is None else server.role,
+        )
+
     def initial_vote(self, zxid: int, epoch: int) -> Vote:
         """Return the first proposal of an election.
 

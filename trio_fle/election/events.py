@@ -48,6 +48,13 @@ class ConfigSeen:
 
 
 @attrs.frozen
+class ConfigCommitted:
+    """The configuration from now on, as the leader that this member follows, or is, says."""
+
+    ensemble: Ensemble
+
+
+@attrs.frozen
 class Established:
     """The elected leader and its quorum agreed on a new epoch: answers carry it from now on."""
 
@@ -73,7 +80,7 @@ class Back:
     sid: int
 
 
-Event = Look | Heard | Silence | ConfigSeen | Established | Leave | Gone | Back
+Event = Look | Heard | Silence | ConfigSeen | ConfigCommitted | Established | Leave | Gone | Back
 
 # Effects out
 
@@ -166,7 +173,18 @@ class Ignored:
 
 @attrs.frozen
 class NewerConfig:
-    """A peer knows a newer configuration than ours."""
+    """A peer knows a newer configuration than ours, which is not adopted (``reconfigEnabled`` is false)."""
+
+    sender: int
+    config: Ensemble
+
+
+@attrs.frozen
+class Adopted:
+    """A peer knew a newer configuration: this member elects under it.
+
+    It is to act on no decision before it has made it durable.
+    """
 
     sender: int
     config: Ensemble
@@ -184,4 +202,4 @@ class VoterLooking:
     convinced: bool = False
 
 
-Effect = Send | WakeAt | Proposed | Agreed | Decided | Greet | Ignored | NewerConfig | VoterLooking
+Effect = Send | WakeAt | Proposed | Agreed | Decided | Greet | Ignored | NewerConfig | Adopted | VoterLooking

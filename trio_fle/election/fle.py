@@ -7,7 +7,9 @@ import attrs
 
 from trio_fle.election.electorate import Electorate
 from trio_fle.election.events import (
+    Adopted,
     Back,
+    ConfigCommitted,
     ConfigSeen,
     Decided,
     Effect,
@@ -65,6 +67,8 @@ class FastLeaderElection:
     """Voters that look for a leader while this member has one: when, and what they said last."""
     _said: dict[int, Notification] = attrs.field(factory=dict, init=False)
     """What each voter said last, in this election."""
+    _history: tuple[int, int] = attrs.field(default=(0, 0), init=False)
+    """Last zxid and epoch of this member, as it began to look for a leader."""
     _began: float = attrs.field(default=0.0, init=False)
     _sent: int = attrs.field(default=0, init=False)
     _received: int = attrs.field(default=0, init=False)
@@ -89,12 +93,13 @@ class FastLeaderElection:
             case Gone(sid) | Back(sid):
                 return self._note_presence(now, sid, isinstance(event, Gone))
             case ConfigSeen(ensemble):
-                self.electorate = attrs.evolve(self.electorate, seen=ensemble)
+                return self._live_under(now, self.electorate.under(self.electorate.current, ensemble))
+            case ConfigCommitted(ensemble):
+                return self._live_under(now, self.electorate.under(ensemble))
             case Established(epoch):
                 if self.current_vote is not None:
                     self.current_vote = attrs.evolve(self.current_vote, epoch=epoch)
                 return self._greet()
-        return []
 
     def _look(self, now: float, look: Look) -> list[Effect]:
         if look.candidate is not None:
@@ -120,6 +125,7 @@ class FastLeaderElection:
         return [] if self.election is None else self._carry_on(now, self.election.lose(now, sid))
 
     def _start(self, now: float, zxid: int, epoch: int) -> list[Effect]:
+        self._history = zxid, epoch
         initial = self.electorate.initial_vote(zxid, epoch)
         if self.current_vote is None:
             own_id = self.electorate.me if self.electorate.candidate else initial.leader
@@ -139,7 +145,7 @@ class FastLeaderElection:
         sender, heard = event.sender, event.notification
         effects: list[Effect] = []
         if event.config is not None:
-            effects += self._compare_configs(sender, event.config)
+            effects += self._compare_configs(now, sender, event.config)
         if sender not in self.electorate.voters:
             return effects + self._answer_non_voter(sender)
         if heard.state is None:
@@ -173,15 +179,34 @@ class FastLeaderElection:
         self._answered[sender] = heard
         return before != heard
 
-    def _compare_configs(self, sender: int, config: Ensemble) -> list[Effect]:
+    def _compare_configs(self, now: float, sender: int, config: Ensemble) -> list[Effect]:
         ours = self.electorate.current
         if config.verifier == ours.verifier and config.version == ours.version:
             self.configs.pop(sender, None)
         elif sender in self.electorate.voters:
             self.configs[sender] = config
-        if config.version > ours.version and self.state is PeerState.LOOKING:
+        if config.version <= ours.version or self.state is not PeerState.LOOKING:
+            return []
+        if not self.options.reconfig:
             return [NewerConfig(sender, config)]
-        return []
+        return [Adopted(sender, config), *self._live_under(now, self.electorate.under(config))]
+
+    def _live_under(self, now: float, electorate: Electorate) -> list[Effect]:
+        """Go on under another electorate; an election in which others count begins anew, in the next round.
+
+        Votes of the round before are not taken along: they may be of servers that vote no more. Whoever hears
+        of the new round repeats its vote in it. (A real server begins again at round 1.)
+        """
+        before, self.electorate = self.electorate, electorate
+        same = before.current.same_members(electorate.current) and before.seen.same_members(electorate.seen)
+        if electorate.current != before.current:
+            self.configs.clear()
+        if self.election is None or same:
+            if self.election is not None:
+                self.election.electorate = electorate
+            return self._greet()
+        self.round = round_after(self.round)
+        return self._begin(now, electorate.initial_vote(*self._history))
 
     def _answer_non_voter(self, sender: int) -> list[Effect]:
         """Answer observers and strangers at once, whatever they said, with the last concluded vote."""
@@ -252,7 +277,9 @@ class FastLeaderElection:
         return [
             self._send(sid, vote, round_)
             for sid, heard in sorted(self._said.items())
-            if heard.state is PeerState.LOOKING and (heard.vote, heard.round) != (vote, round_)
+            if heard.state is PeerState.LOOKING
+            and (heard.vote, heard.round) != (vote, round_)
+            and sid in self.electorate.voters
         ]
 
     def _greet(self) -> list[Effect]:

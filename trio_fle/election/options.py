@@ -28,3 +28,6 @@ class ElectionOptions:
 
     candidate: bool = True
     """False: this voter never proposes itself (``fle.candidate``)."""
+
+    reconfig: bool = False
+    """Whether a newer configuration that is heard of while LOOKING is adopted (``reconfigEnabled``)."""

@@ -16,6 +16,21 @@ MAX_TEXT_BYTES: Final = 64 * 1024
 _REMEMBERED: Final = 16
 
 
+def usable_ensemble(text: bytes | None) -> Ensemble | None:
+    """Return the configuration of a text; None where it is absent, malformed, or too long to be read."""
+    if text is None or not _is_readable(text):
+        return None
+    try:
+        return parse_ensemble(text.decode(), several_addresses=True)
+    except (ConfigError, UnicodeDecodeError):
+        return None
+
+
+def _is_readable(text: bytes) -> bool:
+    """Whether a text is read at all: one full of continued lines takes the reader seconds."""
+    return len(text) <= MAX_TEXT_BYTES and b"\\" not in text  # nobody writes an escape there
+
+
 @attrs.define
 class ConfigTexts:
     """Turns texts into configurations, and remembers those it met last.
@@ -36,14 +51,17 @@ class ConfigTexts:
         self._new_texts = TokenBucket(burst=_REMEMBERED, per_s=1, clock=self.clock)
         self._our_text = self.ours.text.encode()
 
+    def become(self, ours: Ensemble) -> None:
+        """Take ``ours`` for the configuration of this member from now on."""
+        self.ours, self._our_text = ours, ours.text.encode()
+
     def parse(self, sender: int, text: bytes | None) -> Ensemble | None:
         """Return the configuration that a configured server sent, or None where it is of no use."""
         if text is None or sender not in self.ours.servers:
             return None
         if text == self._our_text:
             return self.ours
-        if len(text) > MAX_TEXT_BYTES or b"\\" in text:
-            # nobody writes an escape there; a text full of continued lines takes the reader seconds
+        if not _is_readable(text):
             self.unusable += 1
             return None
         if text in self._known:
@@ -51,14 +69,8 @@ class ConfigTexts:
         elif not self._new_texts.take():
             return None
         else:
-            self._known[text] = self._read(text)
+            self._known[text] = known = usable_ensemble(text)
+            self.unusable += known is None
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return self._known[text]
-
-    def _read(self, text: bytes) -> Ensemble | None:
-        try:
-            return parse_ensemble(text.decode(), several_addresses=True)
-        except (ConfigError, UnicodeDecodeError):
-            self.unusable += 1
-            return None

@@ -9,6 +9,7 @@ import structlog
 import trio
 
 from trio_fle.election.events import (
+    Adopted,
     Agreed,
     Back,
     Decided,
@@ -26,10 +27,11 @@ from trio_fle.election.events import (
     WakeAt,
 )
 from trio_fle.election.fle import FastLeaderElection
+from trio_fle.ensemble import Ensemble
 from trio_fle.member.config_texts import ConfigTexts
 from trio_fle.peers import ConnectionManager, Inbox
 from trio_fle.peers.quiet import OncePerInterval
-from trio_fle.vote import PeerState
+from trio_fle.vote import PeerState, hex64
 from trio_fle.wire import Notification, encode_notification
 
 INBOX_PER_PEER: Final = 100
@@ -45,7 +47,8 @@ _MINUTE_S: Final = 60.0
 class ElectionTask:
     """Owns the election's state machine: nothing else steps it.
 
-    ``decided`` is called with each decision, ``voter_looking`` with each voter that looks
+    ``decided`` is called with each decision, ``adopted`` with each configuration that the election has
+    adopted, and from whom, ``voter_looking`` with each voter that looks
     for a leader while this member has one, ``heard_looking`` with every sender that is heard
     LOOKING at all. They and ``manager`` are set before it runs.
     """
@@ -55,6 +58,7 @@ class ElectionTask:
     inbox: Inbox[Event] = attrs.field(init=False)
     manager: ConnectionManager = attrs.field(init=False)
     decided: Callable[[Decided], None] = attrs.field(init=False)
+    adopted: Callable[[int, Ensemble], None] = attrs.field(init=False)
     voter_looking: Callable[[VoterLooking], None] = attrs.field(init=False)
     heard_looking: Callable[[int], None] = attrs.field(init=False)
     _texts: ConfigTexts = attrs.field(init=False)
@@ -66,7 +70,7 @@ class ElectionTask:
 
     def __attrs_post_init__(self) -> None:
         current = self.fle.electorate.current
-        self.inbox = Inbox[Event](INBOX_PER_PEER, lambda sid: sid in current.servers)
+        self.inbox = Inbox[Event](INBOX_PER_PEER, lambda sid: sid in self.fle.electorate.current.servers)
         self._texts = ConfigTexts(current, trio.current_time)
         self._newest_config = current.version
         self._noise = OncePerInterval(_MINUTE_S, trio.current_time)
@@ -81,6 +85,10 @@ class ElectionTask:
         config = self._texts.parse(sender, notification.config)
         # without the raw text: half a megabyte of it may come with every notification
         self.put(sender, Heard(sender, attrs.evolve(notification, config=None), config))
+
+    def live_under(self, ensemble: Ensemble) -> None:
+        """Read the texts of others against this configuration from now on."""
+        self._texts.become(ensemble)
 
     def note_presence(self, sid: int, there: bool) -> None:
         """Queue that a voter has connected, or is known to be gone."""
@@ -131,18 +139,13 @@ class ElectionTask:
                 self.manager.greet_with(None if notification is None else encode_notification(notification))
             case VoterLooking():
                 self.voter_looking(effect)
+            case Adopted(sender, config):
+                self.adopted(sender, config)
             case Ignored(sender, reason):
                 if self._noise.admit(("ignored", sender)) is not None:
                     self.log.warning("election.ignored", peer=sender, reason=reason)
-            case NewerConfig(sender, config) if config.version > self._newest_config:
-                self._newest_config = config.version
-                self.log.warning(
-                    "config.newer",
-                    peer=sender,
-                    version=config.version,
-                    ours=self.fle.electorate.current.version,
-                    hint="not adopted: give this member the same server lines and restart it",
-                )
+            case NewerConfig():
+                self._log_newer(effect)
 
     def _tell(self, to: int, notification: Notification) -> None:
         if self._debug:
@@ -156,6 +159,20 @@ class ElectionTask:
             # an unsent vote that a newer one replaced is as it should be, an unread one is not
             log = self.log.warning if queue == "inbox" else self.log.info
             log("peer.overflow", peer=peer, queue=queue, dropped=before + 1)
+
+    def _log_newer(self, effect: NewerConfig) -> None:
+        version = effect.config.version
+        if version <= self._newest_config:
+            return
+        self._newest_config = version
+        self.log.warning(
+            "config.newer",
+            peer=effect.sender,
+            version=hex64(version),
+            ours=hex64(self.fle.electorate.current.version),
+            hint="not adopted: set reconfigEnabled=true, or give this member the same server lines and "
+            "restart it",
+        )
 
     def _log_proposal(self, effect: Proposed) -> None:
         vote = effect.vote

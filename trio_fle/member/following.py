@@ -14,9 +14,12 @@ import structlog
 import trio
 
 from trio_fle.config import MemberConfig
+from trio_fle.ensemble import Ensemble
 from trio_fle.errors import ConnectionLostError, FleError, MalformedMessageError, PeerError
 from trio_fle.member.commitments import Commitments
+from trio_fle.member.config_texts import usable_ensemble
 from trio_fle.member.learner_link import LearnerLink, LinkLostError, SilentLinkError
+from trio_fle.member.membership import Membership
 from trio_fle.member.status import Phase
 from trio_fle.member.together import first_of
 from trio_fle.peers import Transport
@@ -30,6 +33,7 @@ from trio_fle.wire.packet import (
     encode_learner_info,
 )
 from trio_fle.wire.snapshot import read_snapshot
+from trio_fle.wire.transaction import reconfiguration
 
 CONNECT_PAUSES_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.1, 0.1, 0.1)
 """Between tries to reach a leader that does not listen yet: it may need a moment longer to know that it is
@@ -45,23 +49,33 @@ class UnstoredError(FleError):
     """The leader has a history that this member does not store: it must not acknowledge it."""
 
 
+class ReconfiguredError(FleError):
+    """A new configuration gives this member another role: it has to look for its leader as what it is now."""
+
+
 @attrs.frozen
 class Synchronized:
-    """What a leader sent before NEWLEADER: how, up to which zxid, and whether all of it is held here."""
+    """What a leader sent up to NEWLEADER: how, up to which zxid, and whether all of it is held here.
+
+    ``ensemble`` is the configuration under which it leads, where that is newer than ours.
+    """
 
     sync: PacketType
     zxid: int
     held: bool
+    ensemble: Ensemble | None = None
 
 
 @attrs.define(eq=False)
 class Learner:
     """One attempt at following ``leader``.
 
-    ``tell_phase`` and ``tell_epoch`` are told how far it has come, and the leader's epoch once known.
+    ``tell_phase`` and ``tell_epoch`` are told how far it has come, and the leader's epoch once known; what
+    the leader says of the configuration goes to ``membership``.
     """
 
     config: MemberConfig
+    membership: Membership
     transport: Transport
     commitments: Commitments
     leader: int
@@ -82,6 +96,8 @@ class Learner:
     _connecting: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _conversing: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _stopping: bool = attrs.field(default=False, init=False)
+    _proposed: Ensemble | None = attrs.field(default=None, init=False)
+    """A reconfiguration whose commit is still to come."""
 
     @property
     def _observes(self) -> bool:
@@ -110,6 +126,8 @@ class Learner:
             return f"the leader is lost: {error}"
         except PeerError as error:
             return f"the leader is lost: {error}"
+        except ReconfiguredError as error:
+            return str(error)
 
     def stop(self) -> None:
         """Leave the leader in good order: ``run`` then ends by itself."""
@@ -118,7 +136,7 @@ class Learner:
         self._conversing.cancel()
 
     async def _connect(self) -> LearnerLink:
-        addresses = [address.quorum for address in self.config.ensemble.servers[self.leader].addresses]
+        addresses = [address.quorum for address in self.config.servers[self.leader].addresses]
         longer = (CONNECT_PAUSES_S[-1],) * math.ceil(self.behind_s / CONNECT_PAUSES_S[-1])
         with trio.move_on_after(self.config.connect_s):
             for pause_s in (*CONNECT_PAUSES_S, *longer, None):
@@ -187,11 +205,12 @@ class Learner:
         while (packet := await link.receive()).type != PacketType.NEWLEADER:
             if packet.type in TRANSACTIONS:
                 zxid, held = max(zxid, packet.zxid), False
+            await self._reconfigure(packet)
         if epoch_of(packet.zxid) != self.epoch:
             raise MalformedMessageError(
                 f"it sent NEWLEADER of epoch {epoch_of(packet.zxid)}, after epoch {self.epoch} was accepted"
             )
-        return Synchronized(sync, zxid, held)
+        return Synchronized(sync, zxid, held, await self.membership.see(usable_ensemble(packet.data)))
 
     async def _acknowledge(self, link: LearnerLink, synchronized: Synchronized) -> None:
         """Acknowledge NEWLEADER, as far as that is the truth, and wait until a quorum has done so."""
@@ -208,6 +227,7 @@ class Learner:
         await link.send(acknowledgement)
         while (packet := await link.receive()).type != PacketType.UPTODATE:
             await self._take(link, packet)
+        await self._adopt(synchronized.ensemble)
         await link.send(acknowledgement)
 
     def _promise(self, arrived: float) -> None:
@@ -221,10 +241,26 @@ class Learner:
             self._promise(arrived)
             # a Java leader expects the sessions that were touched here: none, which is not null
             await link.send(QuorumPacket(PacketType.PING, packet.zxid, packet.data or b""))
-        elif packet.type in TRANSACTIONS:
+            return
+        await self._reconfigure(packet)
+        if packet.type in TRANSACTIONS:
             if not self._observes:
                 raise UnstoredError(f"transaction 0x{packet.zxid:x}")
             self.zxid = max(self.zxid, packet.zxid)
+
+    async def _reconfigure(self, packet: QuorumPacket) -> None:
+        """Take in what a packet says of the configuration: observers are told of it once it is committed."""
+        if packet.type == PacketType.PROPOSAL and (text := reconfiguration(packet)) is not None:
+            self._proposed = await self.membership.see(usable_ensemble(text))
+        elif packet.type == PacketType.COMMITANDACTIVATE:
+            await self._adopt(self._proposed)
+        elif packet.type == PacketType.INFORMANDACTIVATE:
+            await self._adopt(usable_ensemble(reconfiguration(packet)))
+
+    async def _adopt(self, ensemble: Ensemble | None) -> None:
+        await self.membership.commit(ensemble, self.leader)
+        if self.membership.config.learner_type is not self.config.learner_type:
+            raise ReconfiguredError("the configuration gives this member another role")
 
     async def _part(self, link: LearnerLink) -> str:
         """Leave in good order: once the leader has closed too, it counts on our promise no more."""

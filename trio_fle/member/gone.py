@@ -1,12 +1,13 @@
 """Finding out that a leader is gone, so that a promise to it need not be kept to the end of its lease."""
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
 import structlog
 import trio
 
-from trio_fle.ensemble import Ensemble
+from trio_fle.ensemble import Server
 from trio_fle.errors import ConnectionLostError, RefusedError
 from trio_fle.member.commitments import Commitments
 from trio_fle.peers import Transport
@@ -27,7 +28,7 @@ class GoneLeader:
     """
 
     commitments: Commitments
-    ensemble: Ensemble
+    servers: Callable[[], Mapping[int, Server]]
     transport: Transport
     log: structlog.typing.FilteringBoundLogger
     nursery: trio.Nursery = attrs.field(init=False)
@@ -37,7 +38,7 @@ class GoneLeader:
     def find_out(self) -> None:
         """Begin to ask about the present promise, unless that was begun before."""
         promise = self.commitments.promise
-        if promise is None or promise is self._asked or promise.leader not in self.ensemble.servers:
+        if promise is None or promise is self._asked or promise.leader not in self.servers():
             return
         self._asking.cancel()
         self._asked, self._asking = promise, trio.CancelScope()
@@ -45,7 +46,7 @@ class GoneLeader:
 
     async def _ask(self, promise: Promise, scope: trio.CancelScope) -> None:
         """Dial the leader until nobody listens there, or the promise is over or was renewed."""
-        addresses = [address.quorum for address in self.ensemble.servers[promise.leader].addresses]
+        addresses = [address.quorum for address in self.servers()[promise.leader].addresses]
         backoff, commitments = Backoff(_FIRST_S, _MAX_S), self.commitments
         with scope:
             while commitments.promise is promise and commitments.clock() < promise.until:

@@ -22,6 +22,7 @@ from trio_fle.member.commitments import Commitments
 from trio_fle.member.learner_handler import LearnerHandler
 from trio_fle.member.learner_link import LearnerLink
 from trio_fle.member.looking import LookingVoters
+from trio_fle.member.membership import Membership
 from trio_fle.member.status import Phase
 from trio_fle.member.term import Leadership
 from trio_fle.member.together import first_of, said
@@ -31,9 +32,6 @@ from trio_fle.vote import make_zxid
 from trio_fle.zab import Discovery, Lease
 
 MAX_LEARNERS: Final = 512
-MAX_EPOCH: Final = 2**31 - 1
-"""It is 32 bits on disk and on the wire; a learner that claims to have accepted it leaves no next one."""
-
 DOUBT_AT: Final = 2 / 3
 """Part of the lease after which a leader that no quorum has answered gives up: what runs under it has the
 rest of the lease to end."""
@@ -50,7 +48,7 @@ class Leading:
     that is none of ours.
     """
 
-    config: MemberConfig
+    membership: Membership
     transport: Transport
     commitments: Commitments
     electorate: Electorate
@@ -64,6 +62,7 @@ class Leading:
     reject: Callable[[HostPort, str], None]
     credible: Callable[[LearnerHandler], bool]
     foreign: Callable[[LearnerHandler], None]
+    config: MemberConfig = attrs.field(init=False)
     discovery: Discovery = attrs.field(init=False)
     lease: Lease = attrs.field(init=False)
     leadership: Leadership | None = attrs.field(default=None, init=False)
@@ -81,11 +80,12 @@ class Leading:
     _why: str = attrs.field(default="", init=False)
 
     def __attrs_post_init__(self) -> None:
-        stored = self.commitments.stored
-        self._callers = Callers(self.config.sync_s)
+        me, stored, config = self.electorate.me, self.commitments.stored, self.membership.config
+        self.config = config
+        self._callers = Callers(config.sync_s)
         self.discovery = Discovery(self.electorate, stored.zxid, stored.epoch)
         self.lease = Lease(
-            self.electorate.me, self.electorate.is_quorum, self.config.sync_s, self.config.lease_margin
+            me, lambda sids: self.electorate.is_quorum(sids), config.sync_s, config.lease_margin
         )
 
     # What handlers ask of it
@@ -98,7 +98,7 @@ class Leading:
     @property
     def config_text(self) -> bytes:
         """The configuration that NEWLEADER carries."""
-        return self.config.ensemble.text.encode()
+        return self.membership.config.seen.text.encode()
 
     def clock(self) -> float:
         """Return the time of the lease clock."""
@@ -110,7 +110,7 @@ class Leading:
             self.commitments.heard_epoch = max(self.commitments.heard_epoch, accepted_epoch)
             self.give_up(f"server {handler.sid} has accepted epoch {accepted_epoch}: it can't follow a lower")
         # whom no configuration names raises no epoch
-        known = handler.sid in self.config.ensemble.servers
+        known = handler.sid in self.config.servers
         self.discovery.propose(handler.sid, accepted_epoch if known else -1)
         self._tell()
         await self._wait(self._proposed)
@@ -218,12 +218,16 @@ class Leading:
         discovery.acknowledge(me, stored.zxid, stored.epoch)
         if not await self._until(lambda: discovery.acknowledged.open):
             return f"no quorum acknowledged epoch {discovery.new_epoch} in {self.config.init_s:g} s"
+        await self.membership.propose(discovery.new_epoch)
         self._begun.set()
         self.tell_phase(Phase.SYNCHRONIZATION)
         await self.commitments.begin(discovery.new_epoch, None)
         discovery.synchronize(me, make_zxid(discovery.new_epoch, 0))
         if not await self._until(lambda: discovery.synchronized.open and self._doubt_in_s() > 0):
             return f"no quorum was synchronized in {self.config.init_s:g} s"
+        if (why := await self.membership.commit_pending()) is not None:
+            return why
+        self.electorate = self.electorate.under(self.membership.config.ensemble)
         self._begin_leadership(trio.current_time() - began)
         return "established"
 
@@ -330,16 +334,13 @@ class Leading:
         if not info.marked and self.credible(handler):
             self.foreign(handler)
             self.give_up(f"server {handler.sid} can't follow a leader without data")
-        if not info.marked:
-            raise PeerError(f"server {handler.sid} is no trio-fle member, and can't follow one")
-        if not -1 <= handler.accepted_epoch < MAX_EPOCH:
-            raise PeerError(f"it claims to have accepted epoch {handler.accepted_epoch}")
-        if info.sid == self.electorate.me:
-            raise PeerError("it claims our own server id")
-        if (info.config_version or 0) > self.config.ensemble.version:
+        handler.check(self.electorate.me)
+        if (info.config_version or 0) > self.membership.config.ensemble.version:
+            if self.config.reconfig_enabled and self.credible(handler):
+                self.give_up(f"server {handler.sid} knows a newer configuration")
             raise PeerError(f"its configuration, version {info.config_version}, is newer than ours")
         if info.sid not in self.electorate.voters and len(self.handlers) >= MAX_LEARNERS:
-            raise PeerError("too many learners")  # a voter has its place: one link, however many come
+            raise PeerError("too many learners")  # a voter has its place
 
     async def _lead_learner(self, handler: LearnerHandler) -> None:
         self._replace(handler, lambda older: not older.synced or older.link.host == handler.link.host)

@@ -21,6 +21,7 @@ from trio_fle.member.gone import GoneLeader
 from trio_fle.member.leading import Leading
 from trio_fle.member.learner_handler import LearnerHandler
 from trio_fle.member.looking import LookingVoters
+from trio_fle.member.membership import Membership
 from trio_fle.member.status import MemberStatus, PeerStatus, Phase
 from trio_fle.member.term import Leadership
 from trio_fle.member.watching import Watch
@@ -36,7 +37,7 @@ PAUSE_MAX_S: Final = 0.2
 class Member:
     """A member of an ensemble; made by ``open_member``."""
 
-    config: MemberConfig
+    membership: Membership
     transport: Transport
     commitments: Commitments
     election: ElectionTask
@@ -69,15 +70,22 @@ class Member:
 
     def __attrs_post_init__(self) -> None:
         self.explainer = Explainer(self._diagnose, self.changed, self.log)
-        self.gone = GoneLeader(self.commitments, self.config.ensemble, self.transport, self.log)
+        self.gone = GoneLeader(self.commitments, lambda: self.config.servers, self.transport, self.log)
+        self.membership.changed = self.changed.give
         self._zxid = self.commitments.stored.zxid
         self._may_lead = self.config.election.candidate
         self._send, self._decisions = trio.open_memory_channel[Decided](1)
         self.election.decided = self._send.send_nowait
+        self.election.adopted = self.membership.adopted
         self.election.voter_looking = self._voter_looking
         self.election.heard_looking = self._heard_looking
 
     # What users ask of it
+
+    @property
+    def config(self) -> MemberConfig:
+        """What this member was configured to be, under the present configuration of the ensemble."""
+        return self.membership.config
 
     @property
     def status(self) -> MemberStatus:
@@ -99,6 +107,7 @@ class Member:
             round=fle.round,
             vote=vote,
             config_version=ensemble.version,
+            config_text=ensemble.text,
             peers=tuple(
                 self._peer_status(sid) for sid in sorted(ensemble.servers) if sid != self.config.myid
             ),
@@ -158,14 +167,10 @@ class Member:
         be made durable.
         """
         ensemble = self.config.ensemble
-        configured = {
-            sid: tuple(address.election for address in server.addresses)
-            for sid, server in ensemble.servers.items()
-        }
         self._look()  # before anybody can be heard: a vote must find its election begun
         async with trio.open_nursery() as nursery:
-            self.gone.nursery = self.explainer.nursery = nursery
-            await nursery.start(self.manager.run, sorted(ensemble.voters), configured)
+            self.gone.nursery = self.explainer.nursery = self.membership.nursery = nursery
+            await nursery.start(self.manager.run, *self.membership.peers())
             self.log.info(
                 "member.started",
                 version=version("trio-fle"),
@@ -187,6 +192,7 @@ class Member:
         while (decided := await self._elect()) is not None:
             self._log_state(state, decided.state, decided.vote.leader, decided.vote.epoch)
             self.looking.begin(decided.round)
+            await self.membership.settle()
             reason = await self._play(decided)
             if self._phase is Phase.BROADCAST:
                 self._pauses.reset()
@@ -229,7 +235,7 @@ class Member:
 
     async def _lead(self) -> str:
         self._leading = Leading(
-            self.config,
+            self.membership,
             self.transport,
             self.commitments,
             self.election.fle.electorate,
@@ -260,7 +266,7 @@ class Member:
         """Whether a learner comes from the host of the voter that it claims to be."""
         connection = self.manager.connection(handler.sid)
         return (
-            handler.sid in self.config.ensemble.voters
+            handler.sid in self.config.voters
             and not handler.observes
             and connection is not None
             and connection.address.host == handler.link.address.host
@@ -279,6 +285,7 @@ class Member:
         leader = decided.vote.leader
         self._learner = learner = Learner(
             self.config,
+            self.membership,
             self.transport,
             self.commitments,
             leader,
@@ -322,7 +329,9 @@ class Member:
         with trio.CancelScope() as self._electing:
             if self._stopping:
                 self._electing.cancel()
-            return await Watch(self.config, self.transport, self.manager, self.looking, leader).run()
+            return await Watch(
+                self.config, self.membership, self.transport, self.manager, self.looking, leader
+            ).run()
         return "this member stops"
 
     # What it is told

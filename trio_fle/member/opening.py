@@ -18,10 +18,10 @@ from trio_fle.errors import FleError, StorageError
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.electing import ElectionTask
 from trio_fle.member.member import Member
-from trio_fle.peers import ConnectionManager, Identity, TcpTransport, Transport
-from trio_fle.storage import DurableStorage, Storage
+from trio_fle.member.membership import Membership, identity_of
+from trio_fle.peers import ConnectionManager, TcpTransport, Transport
+from trio_fle.storage import ConfigFiles, DurableConfigFiles, DurableStorage, Storage
 from trio_fle.vote import LearnerType
-from trio_fle.wire import Protocol
 
 STOP_WITHIN_S: Final = 5.0
 """How long leaving the block in good order may take beyond the end of what runs in a term."""
@@ -52,6 +52,7 @@ async def open_member(
     *,
     transport: Transport | None = None,
     storage: Storage | None = None,
+    files: ConfigFiles | None = None,
     log: structlog.typing.FilteringBoundLogger | None = None,
     clock: Callable[[], float] = lease_clock,
 ) -> AsyncIterator[Member]:
@@ -59,7 +60,8 @@ async def open_member(
 
     Leaving the block stops it in good order (a leader resigns, a follower leaves its leader); an error or a
     cancellation stops it at once. The parts may be replaced in tests: ``transport`` (TCP), ``storage`` (the
-    data directory), ``log`` (silent), ``clock`` of the lease (seconds; counts while the machine sleeps).
+    data directory), ``files`` (zoo.cfg and the dynamic file), ``log`` (silent), ``clock`` of the lease
+    (seconds; counts while the machine sleeps).
 
     Raises ``StorageError`` where the data directory can't be used, is in use, or can't be written any more,
     and ``ListenError`` where the election port can't be had. Any other error is a bug, and ends the block.
@@ -68,10 +70,11 @@ async def open_member(
     storage = storage or DurableStorage(
         config.data_dir, config.data_log_dir, trust_empty=config.trust_empty, autocreate=config.autocreate
     )
+    files = files or DurableConfigFiles(config.path)
     raised: list[BaseException] = []
     in_order = False
     try:
-        member = await build_member(config, transport, storage, log or quiet_logger(), clock)
+        member = await build_member(config, transport, storage, files, log or quiet_logger(), clock)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(storage.tend)
             await nursery.start(member.run)
@@ -97,6 +100,7 @@ async def build_member(
     config: MemberConfig,
     transport: Transport,
     storage: Storage,
+    files: ConfigFiles,
     log: structlog.typing.FilteringBoundLogger,
     clock: Callable[[], float],
 ) -> Member:
@@ -105,25 +109,24 @@ async def build_member(
     Raises ``StorageError`` where the data directory can't be used.
     """
     commitments = Commitments(storage, clock, await storage.load())
-    options, ensemble = config.election, config.ensemble
+    options = config.election
     electorate = Electorate(
         config.myid,
         config.learner_type,
         options.candidate,
-        ensemble,
-        ensemble,
+        config.ensemble,
+        config.seen,
         exact=not options.early_finalize,
     )
     election = ElectionTask(FastLeaderElection(electorate, options), log)
-    protocol = Protocol.V2 if config.transport.multi_address else Protocol.V1
-    identity = Identity(config.myid, tuple(address.election for address in config.me.addresses), protocol)
     manager = ConnectionManager(
-        identity, config.transport, transport, election.deliver, log, election.note_presence
+        identity_of(config), config.transport, transport, election.deliver, log, election.note_presence
     )
     if config.learner_type is LearnerType.OBSERVER:
         manager.redial_max_s = OBSERVER_RESEND_MAX_S  # no voter dials an observer unasked
     election.manager = manager
-    return Member(config, transport, commitments, election, manager, log)
+    membership = Membership(config, files, election, manager, log)
+    return Member(membership, transport, commitments, election, manager, log)
 
 
 async def _put_away(storage: Storage, in_order: bool) -> None:

@@ -51,6 +51,8 @@ class MemberStatus:
     vote: Vote | None
     """The last concluded vote; while LOOKING, the proposal."""
     config_version: int
+    config_text: str = ""
+    """The configuration of the ensemble, as servers send it to each other."""
     peers: tuple[PeerStatus, ...] = ()
     synced: bool = False
     """Whether this member holds what its leader holds; False for one that only votes."""

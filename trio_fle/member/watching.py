@@ -8,7 +8,9 @@ import trio
 
 from trio_fle.config import MemberConfig
 from trio_fle.errors import PeerError
+from trio_fle.member.config_texts import usable_ensemble
 from trio_fle.member.looking import LookingVoters
+from trio_fle.member.membership import Membership
 from trio_fle.member.together import first_of
 from trio_fle.peers import ConnectionManager, Transport
 from trio_fle.peers.ask import ask
@@ -20,6 +22,7 @@ class Watch:
     """Watches ``leader`` until it leads no more."""
 
     config: MemberConfig
+    membership: Membership
     transport: Transport
     manager: ConnectionManager
     looking: LookingVoters
@@ -43,10 +46,14 @@ class Watch:
         return await self.looking.until_leader_looks(self.leader, self.config.tick_s)
 
     async def _until_it_denies(self) -> str:
-        server = self.config.ensemble.servers[self.leader]
-        addresses = tuple(address.election for address in server.addresses)
+        pause_s = self.config.tick_s
         while True:
-            await trio.sleep(self.config.init_s)
+            await trio.sleep(pause_s)
+            pause_s = self.config.init_s
+            server = self.membership.config.servers.get(self.leader)
+            if server is None:
+                return "the configuration does not name the leader any more"
+            addresses = tuple(address.election for address in server.addresses)
             try:
                 with trio.move_on_after(self.config.sync_s) as patience:
                     mine = self.config.me.addresses[0].election
@@ -57,3 +64,6 @@ class Watch:
                 return "the leader does not answer"
             if answer.state is not PeerState.LEADING:
                 return "the leader does not lead"
+            await self.membership.commit(usable_ensemble(answer.config), self.leader)
+            if self.membership.config.learner_type is not self.config.learner_type:
+                return "the configuration gives this member another role"

@@ -105,13 +105,18 @@ class Listening:
     max_silent: int = attrs.field(factory=lambda: min(MAX_HANDSHAKES, _descriptors() // _OWN_SHARE))
     _silent: dict[Stream, trio.CancelScope] = attrs.field(factory=dict, init=False)
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Accept until cancelled; started once bound. Raises ``ListenError`` after too many tries."""
+    async def run(
+        self, callers: trio.Nursery, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Accept until cancelled; started once bound. Raises ``ListenError`` after too many tries.
+
+        Who has called is served in ``callers``, and stays when listening ends.
+        """
         listeners = await self._bind()
         try:
             async with trio.open_nursery() as nursery:
                 for listener in listeners:
-                    nursery.start_soon(accept_all, listener, nursery, self._receive, self._cant_accept)
+                    nursery.start_soon(accept_all, listener, callers, self._receive, self._cant_accept)
                 task_status.started()
         finally:
             await close_all(listeners)

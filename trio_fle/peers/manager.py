@@ -70,6 +70,7 @@ class ConnectionManager:
     _peers: dict[int, Peer] = attrs.field(factory=dict, init=False)
     _configured: dict[int, tuple[HostPort, ...]] = attrs.field(factory=dict, init=False)
     _keepers: dict[int, trio.CancelScope] = attrs.field(factory=dict, init=False)
+    _listening: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
     _next_anonymous: int = attrs.field(default=-1, init=False)
@@ -101,22 +102,40 @@ class ConnectionManager:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self.set_peers(voters, configured)
-            listening = Listening(
-                self.me.addresses, self.options, self.transport, self._accept, self.reject, self.log
-            )
-            await nursery.start(listening.run)
+            await nursery.start(self._listen, nursery)
             task_status.started()
 
     def set_peers(self, voters: Sequence[int], configured: Mapping[int, tuple[HostPort, ...]]) -> None:
         """Stay connected with ``voters``; ``configured`` names every server's election addresses."""
         assert self._nursery is not None
-        self._configured = dict(configured)
+        before, self._configured = self._configured, dict(configured)
         wanted = set(voters) - {self.me.sid}
         for sid in self._keepers.keys() - wanted:
             self._keepers.pop(sid).cancel()
         for sid in sorted(wanted - self._keepers.keys(), reverse=True):
             scope = self._keepers[sid] = trio.CancelScope()
             self._nursery.start_soon(self._keep_connected, self._peer(sid), scope)
+        for sid in before.keys() & self._keepers.keys():
+            if before[sid] != self._configured.get(sid):
+                self._peers[sid].moved()
+
+    def move(self, me: Identity) -> None:
+        """Listen at other addresses from now on; connections that are there stay."""
+        self.me = me
+        self._listening.cancel()
+
+    async def _listen(
+        self, callers: trio.Nursery, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Listen at the own addresses, wherever they have moved to."""
+        while True:
+            self._listening = trio.CancelScope()
+            listening = Listening(
+                self.me.addresses, self.options, self.transport, self._accept, self.reject, self.log
+            )
+            with self._listening:
+                await listening.run(callers, task_status=task_status)
+            task_status = trio.TASK_STATUS_IGNORED
 
     def tell(self, sid: int, body: bytes) -> bool:
         """Queue a notification for ``sid``; False where an unsent one was replaced or nobody is there."""

@@ -109,6 +109,12 @@ class Peer:
             self.dial.cancel()
         self.nudge()
 
+    def moved(self) -> None:
+        """Dial anew: the peer is somewhere else now."""
+        self.dial.cancel()
+        self.backoff.reset()
+        self.nudge()
+
     async def wait_nudged(self, seconds: float) -> None:
         """Wait until the peer was heard of, or ``seconds`` have passed."""
         with trio.move_on_after(seconds):

@@ -67,9 +67,25 @@ def write_atomically(path: Path, data: bytes) -> None:
     There is one exception: when only the last step fails, the new file is there, and may be lost again by a
     power loss.
     """
+    _write_aside_and_rename(path, data, None)
+
+
+def replace(path: Path, data: bytes, *, like: Path) -> None:
+    """Replace a file as ``write_atomically`` does, with owner and mode of ``like``: it may hold secrets."""
+    with explained(like, "read"):
+        status = like.stat()
+    _write_aside_and_rename(path, data, status)
+
+
+def _write_aside_and_rename(path: Path, data: bytes, status: os.stat_result | None) -> None:
     with explained(path, "written"):
-        descriptor = os.open(_temporary(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        mode = 0o666 if status is None else 0o600
+        descriptor = os.open(_temporary(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         try:
+            if status is not None:
+                if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(descriptor, status.st_uid, status.st_gid)
+                os.fchmod(descriptor, status.st_mode & 0o7777)
             _write_all(descriptor, data)
             os.fsync(descriptor)
         finally:

@@ -10,12 +10,38 @@ from typing import Final
 import attrs
 import trio
 
+from trio_fle.ensemble import Ensemble
 from trio_fle.errors import StorageError
 from trio_fle.sim.conditions import Latency
 from trio_fle.storage import Followed, StoredVote
 from trio_fle.storage.record import RECORD, RECORD_BYTES, Record, encode_record, newest_record, place_of
 
 AT_ONCE: Final = Latency(0.0)
+
+
+@attrs.define(eq=False)
+class VirtualConfigFiles:
+    """``ConfigFiles`` in memory; they outlive the member that uses them. A write is durable at once."""
+
+    committed: Ensemble | None = None
+    pending: Ensemble | None = None
+    fails: StorageError | None = None
+
+    async def keep_pending(self, ensemble: Ensemble) -> None:
+        """Keep what a leader proposed."""
+        await trio.lowlevel.checkpoint()
+        if self.fails is not None:
+            raise self.fails
+        self.pending = ensemble
+
+    async def commit(self, ensemble: Ensemble, *, own_client: bool, drop_pending: bool) -> None:
+        """Keep the configuration of the next start."""
+        await trio.lowlevel.checkpoint()
+        if self.fails is not None:
+            raise self.fails
+        self.committed = ensemble
+        if drop_pending:
+            self.pending = None
 
 
 @attrs.define(eq=False)

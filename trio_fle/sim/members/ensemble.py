@@ -15,7 +15,7 @@ from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import Ensemble, build_ensemble
 from trio_fle.member import Member, Term, open_member
 from trio_fle.sim.conditions import Latency
-from trio_fle.sim.members.disk import AT_ONCE, VirtualDisk
+from trio_fle.sim.members.disk import AT_ONCE, VirtualConfigFiles, VirtualDisk
 from trio_fle.sim.members.network import VirtualNetwork, host_of
 from trio_fle.sim.members.scheduling import Standstill
 from trio_fle.storage import StoredVote
@@ -61,6 +61,8 @@ class VirtualMember:
     net: VirtualNetwork
     options: ElectionOptions = attrs.field(factory=ElectionOptions)
     storage: VirtualDisk = attrs.field(factory=VirtualDisk)
+    files: VirtualConfigFiles = attrs.field(factory=VirtualConfigFiles, kw_only=True)
+    """zoo.cfg and the dynamic file; what they hold stands above ``ensemble``."""
     clock_rate: float = 1.0
     """How fast the lease clock of this member goes."""
     guarded: Callable[[int, Term], Awaitable[None]] | None = None
@@ -87,6 +89,8 @@ class VirtualMember:
     @property
     def config(self) -> MemberConfig:
         """What it was configured to be."""
+        ensemble = self.files.committed or self.ensemble
+        pending = self.files.pending
         return MemberConfig(
             path=Path("zoo.cfg"),
             myid=self.sid,
@@ -95,8 +99,9 @@ class VirtualMember:
             tick_time_ms=self.tick_ms,
             init_limit=self.init_limit,
             sync_limit=self.sync_limit,
-            ensemble=self.ensemble,
-            learner_type=self.ensemble.servers[self.sid].role,
+            ensemble=ensemble,
+            seen=pending if pending is not None and pending.version > ensemble.version else ensemble,
+            learner_type=ensemble.servers[self.sid].role,
             election=self.options,
             transport=TransportOptions(),
         )
@@ -114,7 +119,12 @@ class VirtualMember:
     async def _run(self, log: FilteringBoundLogger, task_status: trio.TaskStatus[None]) -> None:
         host = self.net.host(host_of(self.sid))
         async with open_member(
-            self.config, transport=host, storage=self.storage, log=log, clock=self.clock
+            self.config,
+            transport=host,
+            storage=self.storage,
+            files=self.files,
+            log=log,
+            clock=self.clock,
         ) as self.member:
             self.member.rng.seed(self.net.rng.random())
             task_status.started()

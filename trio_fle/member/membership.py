@@ -1,0 +1,137 @@
+"""Under which configuration this member lives, and what a newer one changes.
+
+A configuration is *seen* once a leader has proposed it: from then on its quorum is needed as well. It is
+*adopted* once it is known to be committed: the leader that this member follows says so, or, while it looks
+for one, any configured server. Nothing of that happens unless ``reconfigEnabled``. Source: ``QuorumPeer``
+(``setLastSeenQuorumVerifier``, ``processReconfig``), ``Leader.lead``, ``FastLeaderElection``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+import structlog
+import trio
+
+from trio_fle.config import MemberConfig
+from trio_fle.election.events import ConfigCommitted, ConfigSeen
+from trio_fle.ensemble import Ensemble, HostPort
+from trio_fle.member.electing import ElectionTask
+from trio_fle.peers import ConnectionManager, Identity
+from trio_fle.storage import ConfigFiles
+from trio_fle.vote import hex64, make_zxid
+from trio_fle.wire import Protocol
+
+
+def identity_of(config: MemberConfig) -> Identity:
+    """Return who a member is on its election port."""
+    protocol = Protocol.V2 if config.transport.multi_address else Protocol.V1
+    return Identity(config.myid, tuple(address.election for address in config.me.addresses), protocol)
+
+
+@attrs.define(eq=False)
+class Membership:
+    """The present ``config`` of a member, and the way to the next: durable first, then lived by.
+
+    ``changed`` is called after each change, and ``nursery`` is set before an election runs.
+    """
+
+    config: MemberConfig
+    files: ConfigFiles
+    election: ElectionTask
+    manager: ConnectionManager
+    log: structlog.typing.FilteringBoundLogger
+    changed: Callable[[], None] = lambda: None
+    nursery: trio.Nursery = attrs.field(init=False)
+    _undurable: Ensemble | None = attrs.field(default=None, init=False)
+    """What the election has adopted, until it is durable."""
+    _writing: trio.Lock = attrs.field(factory=trio.Lock, init=False)
+
+    def peers(self) -> tuple[Sequence[int], Mapping[int, tuple[HostPort, ...]]]:
+        """Return all voters, to stay connected with, and the election addresses of every server."""
+        config = self.config
+        addresses = {
+            sid: tuple(address.election for address in server.addresses)
+            for sid, server in config.servers.items()
+        }
+        return sorted(config.voters), addresses
+
+    def adopted(self, sender: int, ensemble: Ensemble) -> None:
+        """Take in what the election has adopted: it has begun anew; what it decides waits for the disk."""
+        self._undurable = ensemble
+        self._live_under(ensemble, sender)
+        self.nursery.start_soon(self.settle)
+
+    async def settle(self) -> None:
+        """Wait until what was adopted is durable. Raises ``StorageError`` where that is impossible."""
+        while self._undurable is not None:
+            async with self._writing:
+                ensemble = self._undurable
+                if ensemble is not None:
+                    await self._commit(ensemble)
+                    if self._undurable is ensemble:
+                        self._undurable = None
+
+    async def see(self, ensemble: Ensemble | None) -> Ensemble | None:
+        """Note a configuration that a leader proposes; return it, or None where it is no newer one.
+
+        Its quorum is needed too from now on, whatever becomes of the leader.
+        """
+        if ensemble is None or not self._is_newer(ensemble):
+            return None
+        if ensemble.version > self.config.seen.version:
+            async with self._writing:
+                await self.files.keep_pending(ensemble)
+            self.config = attrs.evolve(self.config, seen=ensemble)
+            self.election.put(self.config.myid, ConfigSeen(ensemble))
+            self.manager.set_peers(*self.peers())
+        return ensemble
+
+    async def commit(self, ensemble: Ensemble | None, sender: int) -> bool:
+        """Adopt a configuration that is committed, as the leader ``sender`` says; whether that was news."""
+        if ensemble is None or not self._is_newer(ensemble):
+            return False
+        async with self._writing:
+            await self._commit(ensemble)
+        self.election.put(self.config.myid, ConfigCommitted(ensemble))
+        self._live_under(ensemble, sender)
+        return True
+
+    async def propose(self, epoch: int) -> None:
+        """Propose what this member leads under: its first version is of ``epoch``, if it never changed."""
+        config = self.config
+        if config.seen.version == 0:
+            await self.see(attrs.evolve(config.ensemble, version=make_zxid(epoch, 0)))
+
+    async def commit_pending(self) -> str | None:
+        """Adopt what is pending, as quorums of both follow this member; return why it can't lead then."""
+        before = self.config
+        await self.commit(before.seen, before.myid)
+        me, voters = self.config.me, self.config.ensemble.voters
+        if before.myid not in voters:
+            return "the configuration gives this member no vote"
+        if [each.quorum for each in me.addresses] != [each.quorum for each in before.me.addresses]:
+            return "the configuration gives this member another quorum address"
+        return None
+
+    def _is_newer(self, ensemble: Ensemble) -> bool:
+        return self.config.reconfig_enabled and ensemble.version > self.config.ensemble.version
+
+    async def _commit(self, ensemble: Ensemble) -> None:
+        config = self.config.under(ensemble)
+        me = ensemble.servers.get(config.myid)
+        await self.files.commit(
+            ensemble,
+            own_client=me is not None and me.client is not None,
+            drop_pending=config.seen is ensemble,
+        )
+
+    def _live_under(self, ensemble: Ensemble, sender: int) -> None:
+        before, self.config = self.config, self.config.under(ensemble)
+        self.log.info("config.adopted", version=hex64(ensemble.version), from_peer=sender)
+        if ensemble.servers.get(self.config.myid) is None:
+            self.log.warning("config.not_a_member", version=hex64(ensemble.version), from_peer=sender)
+        self.election.live_under(ensemble)
+        self.manager.set_peers(*self.peers())
+        if identity_of(self.config) != identity_of(before):
+            self.manager.move(identity_of(self.config))
+        self.changed()
