@@ -59,9 +59,8 @@ async def open_member(
     """Run a member of the ensemble as long as the block lasts; it listens when the block begins.
 
     Leaving the block stops it in good order (a leader resigns, a follower leaves its leader); an error or a
-    cancellation stops it at once. The parts may be replaced in tests: ``transport`` (TCP), ``storage`` (the
-    data directory), ``files`` (zoo.cfg and the dynamic file), ``log`` (silent), ``clock`` of the lease
-    (seconds; counts while the machine sleeps).
+    cancellation stops it at once. Tests may replace ``transport`` (TCP), ``storage`` (the data directory),
+    ``files`` (zoo.cfg and beside it), ``log`` (silent), ``clock`` of the lease (counts while a machine sleeps).
 
     Raises ``StorageError`` where the data directory can't be used, is in use, or can't be written any more,
     and ``ListenError`` where the election port can't be had. Any other error is a bug, and ends the block.
@@ -70,10 +69,10 @@ async def open_member(
     storage = storage or DurableStorage(
         config.data_dir, config.data_log_dir, trust_empty=config.trust_empty, autocreate=config.autocreate
     )
-    files = files or DurableConfigFiles(config.path)
     raised: list[BaseException] = []
     in_order = False
     try:
+        files = files or DurableConfigFiles(config.path)
         member = await build_member(config, transport, storage, files, log or quiet_logger(), clock)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(storage.tend)
