@@ -60,7 +60,7 @@ async def open_member(
 
     Leaving the block stops it in good order (a leader resigns, a follower leaves its leader); an error or a
     cancellation stops it at once. Tests may replace ``transport`` (TCP), ``storage`` (the data directory),
-    ``files`` (zoo.cfg and beside it), ``log`` (silent), ``clock`` of the lease (counts while a machine sleeps).
+    ``files`` (zoo.cfg and beside it), ``log`` (silent), ``clock`` of the lease (never stops).
 
     Raises ``StorageError`` where the data directory can't be used, is in use, or can't be written any more,
     and ``ListenError`` where the election port can't be had. Any other error is a bug, and ends the block.
@@ -72,7 +72,6 @@ async def open_member(
     raised: list[BaseException] = []
     in_order = False
     try:
-        files = files or DurableConfigFiles(config.path)
         member = await build_member(config, transport, storage, files, log or quiet_logger(), clock)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(storage.tend)
@@ -99,7 +98,7 @@ async def build_member(
     config: MemberConfig,
     transport: Transport,
     storage: Storage,
-    files: ConfigFiles,
+    files: ConfigFiles | None,
     log: structlog.typing.FilteringBoundLogger,
     clock: Callable[[], float],
 ) -> Member:
@@ -124,7 +123,7 @@ async def build_member(
     if config.learner_type is LearnerType.OBSERVER:
         manager.redial_max_s = OBSERVER_RESEND_MAX_S  # no voter dials an observer unasked
     election.manager = manager
-    membership = Membership(config, files, election, manager, log)
+    membership = Membership(config, files or DurableConfigFiles(config.path), election, manager, log)
     return Member(membership, transport, commitments, election, manager, log)
 
 
