@@ -134,6 +134,8 @@ class Plan:
     tick_ms: int = 500
     hosts: dict[int, str] = attrs.field(factory=dict)
     within: Callable[[int], list[str]] = lambda _sid: []
+    clients: dict[int, int] = attrs.field(factory=dict)
+    """Client ports that stand in the server lines."""
     ports: dict[int, tuple[int, int]] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -151,7 +153,8 @@ class Plan:
             lines.append("peerType=observer")
         for other, (quorum, election) in self.ports.items():
             host = (self.hosts | (hosts or {})).get(other, "127.0.0.1")
-            lines.append(f"server.{other}={host}:{quorum}:{election}:{self.roles[other]}")
+            client = f";{host}:{self.clients[other]}" if other in self.clients else ""
+            lines.append(f"server.{other}={host}:{quorum}:{election}:{self.roles[other]}{client}")
         path = directory / "zoo.cfg"
         path.write_text("\n".join(lines) + "\n")
         (directory / "log4j.properties").write_text(JAVA_LOG)

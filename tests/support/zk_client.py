@@ -33,6 +33,15 @@ class Client:
         (names,) = await self._all([partial(self.zk.get_children_async, path)])
         return set(names)
 
+    async def reconfigure(self, *, joining: str | None = None, leaving: str | None = None) -> str:
+        """Change the configuration of the ensemble; return its new text."""
+
+        def run() -> str:
+            data, _ = self.zk.reconfig_async(joining, leaving, None, -1).get(timeout=PATIENCE_S)
+            return str(data.decode())
+
+        return await trio.to_thread.run_sync(run)
+
     async def _all(self, requests: list[partial[Any]]) -> list[Any]:
         def run() -> list[Any]:
             pending = [request() for request in requests]
