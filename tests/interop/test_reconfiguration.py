@@ -31,9 +31,7 @@ class Ensemble:
         """The server line of ``sid``, with another role or election port."""
         quorum, port = self.plan.ports[sid]
         role = role or self.plan.roles[sid]
-        return (
-            f"server.{sid}=127.0.0.1:{quorum}:{election or port}:{role};127.0.0.1:{self.plan.clients[sid]}"
-        )
+        return f"server.{sid}=127.0.0.1:{quorum}:{election or port}:{role};127.0.0.1:{self.plan.clients[sid]}"
 
     async def status(self, sid: int) -> dict[str, object]:
         """What ``/status`` of a member of ours says; nothing while it does not answer."""

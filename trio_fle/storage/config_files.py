@@ -14,7 +14,7 @@ import trio
 from trio_fle.config.rewriting import CHARSET, dynamic_path, dynamic_text, next_path, static_text
 from trio_fle.ensemble import Ensemble
 from trio_fle.errors import StorageError
-from trio_fle.storage.files import explained, make_durable, read_small, replace, write_atomically
+from trio_fle.storage.files import read_small, remove, replace, write_atomically
 
 _LONGEST: Final = 1 << 20
 
@@ -69,10 +69,8 @@ class DurableConfigFiles:
             if "dynamicConfigFile" not in text:
                 replace(path.with_name(f"{path.name}.bak"), before, like=path)
             replace(path, after.encode(CHARSET), like=path)
-        if drop_pending and next_path(path).exists():
-            with explained(next_path(path), "removed"):
-                next_path(path).unlink()
-            make_durable(path.parent)
+        if drop_pending:
+            remove(next_path(path))
 
     @property
     def _real(self) -> Path:

@@ -120,6 +120,16 @@ def finish_write(path: Path) -> None:
         _sync(path.parent)
 
 
+def remove(path: Path) -> None:
+    """Remove a file that may not be there; durable on return. Raises ``StorageError``."""
+    with explained(path, "removed"):
+        try:
+            os.unlink(path)  # noqa: PTH108
+        except FileNotFoundError:
+            return
+        _sync(path.parent)
+
+
 def make_directory(path: Path) -> None:
     """Create a directory, and those above it that are missing; durable on return."""
     with explained(path, "created"):

@@ -24,7 +24,10 @@ _LEADER_BYTES: Final = 8
 
 
 def reconfiguration(packet: QuorumPacket) -> bytes | None:
-    """Return the configuration text that a transaction sets; None where it does something else, or is cut."""
+    """Return the configuration text that a transaction sets; None where it does something else, or is cut.
+
+    Raises ``MalformedMessageError`` for lengths out of bounds.
+    """
     data = packet.data or b""
     if packet.type == PacketType.INFORMANDACTIVATE:
         data = data[_LEADER_BYTES:]

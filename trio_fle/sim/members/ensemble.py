@@ -196,6 +196,8 @@ class VirtualEnsemble:
     running: dict[int, VirtualMember] = attrs.field(factory=dict)
     storages: dict[int, VirtualDisk] = attrs.field(factory=dict)
     """What each member has on its disk; it outlives the member."""
+    files: dict[int, VirtualConfigFiles] = attrs.field(factory=dict)
+    """What each has of a configuration that changed."""
     clock_rates: Mapping[int, float] = attrs.field(factory=dict)
     guarded: Callable[[int, Term], Awaitable[None]] | None = None
     init_limit: int = 10
@@ -253,6 +255,7 @@ class VirtualEnsemble:
             self.tick_ms,
             self.hear,
             self.log_level,
+            files=self.files.setdefault(sid, VirtualConfigFiles()),
         )
 
     def kill(self, sid: int) -> None:
