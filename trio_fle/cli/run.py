@@ -4,9 +4,7 @@ import gc
 import math
 import os
 import signal
-import socket
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +17,8 @@ from trio_fle.admin import serve_admin
 from trio_fle.cli.child import check_command, run_child
 from trio_fle.cli.exits import STOPPED, USAGE, Exit
 from trio_fle.cli.hooks import Hooks, parse_hook
-from trio_fle.config import MemberConfig, load_config, myid_from_hostname
+from trio_fle.cli.options import config_options, load_chosen
+from trio_fle.config import MemberConfig
 from trio_fle.errors import ConfigError, MemberStoppedError
 from trio_fle.member import Member, MemberStatus, open_member
 from trio_fle.telemetry import LogWriter, Notifier, build_logger, watch_loop
@@ -54,14 +53,8 @@ class Extras:
 
 
 @click.command(epilog="Example: trio-fle run zoo.cfg --set tickTime=500 -- ./my-service --port 80")
-@click.argument("config", type=click.Path())
+@config_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a key of the file.")
-@click.option("--myid", type=int, help="Server id, instead of the one in dataDir/myid.")
-@click.option(
-    "--myid-from-hostname", "from_hostname", is_flag=True, help="Pod ordinal plus one as server id."
-)
-@click.option("--data-dir", type=click.Path(), help="Data directory, instead of dataDir.")
 @click.option(
     "--on-child-exit",
     type=click.Choice(["resign", "restart", "stop"]),
@@ -98,11 +91,7 @@ def run(
     before another member can lead.
     """
     try:
-        if from_hostname:
-            if myid is not None:
-                raise ConfigError("--myid and --myid-from-hostname: give one of them")
-            myid = myid_from_hostname(socket.gethostname())
-        loaded = load_config(config, overrides=_parse_settings(settings), myid=myid, data_dir=data_dir)
+        loaded = load_chosen(config, settings, myid, from_hostname, data_dir)
         if command:
             check_command(command, "COMMAND")
         hook_of = {
@@ -119,16 +108,6 @@ def run(
         trio.run(_serve, loaded, writer, log, Extras(command, on_child_exit, hooks))
     except MemberStoppedError as error:
         raise Exit(str(error), STOPPED) from error
-
-
-def _parse_settings(settings: Sequence[str]) -> dict[str, str]:
-    parsed = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not key.strip() or not equals:
-            raise ConfigError(f"--set {setting}: expected KEY=VALUE, such as --set tickTime=500")
-        parsed[key.strip()] = value.strip()
-    return parsed
 
 
 async def _serve(

@@ -33,6 +33,8 @@ class Settings:
     source: str
     _settings: dict[str, Setting] = attrs.field(factory=dict)
     warnings: list[str] = attrs.field(factory=list)
+    repeated: list[str] = attrs.field(factory=list)
+    """What to say of each key that one file gives twice, where that is an error."""
 
     @classmethod
     def read(cls, path: Path) -> "Settings":
@@ -60,6 +62,9 @@ class Settings:
         if key in self._settings:
             self.warnings.append(
                 f"{place}: {key} is given twice (first at {self._settings[key].place}); this one counts"
+            )
+            self.repeated.append(
+                f"{place}: {key}: is given twice, first at {self._settings[key].place}; remove one of the two"
             )
         self._settings[key] = Setting(value, place)
 
