@@ -11,8 +11,9 @@ import trio
 from trio.abc import Listener, Stream
 
 from trio_fle.config import TransportOptions
-from trio_fle.ensemble import HostPort, is_loopback, is_numeric, is_wildcard
+from trio_fle.ensemble import HostPort, is_loopback, is_wildcard
 from trio_fle.errors import ConnectionLostError, RefusedError
+from trio_fle.peers.names import look_up
 
 HEAD_START_S: Final = 0.25
 """How long each address of a name has before the next one is tried beside it (RFC 8305)."""
@@ -157,20 +158,7 @@ class TcpTransport:
         raise errors[0] if errors else OSError("the name has no address")
 
     async def _resolve(self, host: str) -> list[str]:
-        """Look a name up in a thread; IPv4 first, as a Java server does. A number needs no resolver."""
-        if is_numeric(host):
-            await trio.lowlevel.checkpoint()
-            return [host]
-
-        def look_up() -> list[str]:
-            try:
-                found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            except UnicodeError as error:
-                raise OSError(f"{host!r} is no host name") from error
-            found.sort(key=lambda info: info[0] != socket.AF_INET)
-            return list(dict.fromkeys(str(info[4][0]) for info in found))
-
-        return await trio.to_thread.run_sync(look_up, limiter=self._lookups, abandon_on_cancel=True)
+        return await look_up(host, self._lookups)
 
     async def listen(self, addresses: Sequence[HostPort]) -> Sequence[Listener[Stream]]:
         """Bind own addresses; a wildcard, or ``quorumListenOnAllIPs``, stands for every interface."""
