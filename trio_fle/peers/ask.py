@@ -36,12 +36,16 @@ async def ask(
     ``asker`` is told as our id and must be used by nobody else at the same time; ``mine`` is an address that
     is told and never dialled. Raises ``PeerError`` where no answer comes; put a time-out around it.
     """
-    stream = await transport.dial(addresses)
+    return await converse(await transport.dial(addresses), STRANGER_BASE + asker, mine)
+
+
+async def converse(stream: Stream, asker: int, mine: HostPort) -> Notification:
+    """Ask on a new connection, and close it; see ``ask``. Raises ``PeerError``."""
     async with stream:
         try:
             nothing = Notification(PeerState.LOOKING, Vote(MIN_LONG, MIN_LONG, MIN_LONG), 0)
             question = encode_frame(encode_notification(nothing, Layout.VERSIONED))
-            await stream.send_all(encode_hello(Hello(STRANGER_BASE + asker, (mine,))) + question)
+            await stream.send_all(encode_hello(Hello(asker, (mine,))) + question)
             return decode_notification(await _newest_frame(stream))
         except trio.BrokenResourceError as error:
             raise ConnectionLostError("connection reset before an answer") from error
