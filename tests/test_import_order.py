@@ -21,6 +21,7 @@ RANK = [
     "member",
     "telemetry",
     "admin",
+    "check",
     "sim",
     "cli",
 ]

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import click
 
-COMMANDS = ("demo", "run", "simulate")
+COMMANDS = ("check", "demo", "run", "simulate")
 """Each in a module of its name."""
 
 
