@@ -36,31 +36,37 @@ async def ask(
     ``asker`` is told as our id and must be used by nobody else at the same time; ``mine`` is an address that
     is told and never dialled. Raises ``PeerError`` where no answer comes; put a time-out around it.
     """
-    return await converse(await transport.dial(addresses), STRANGER_BASE + asker, mine)
+    answer, _ = await converse(await transport.dial(addresses), STRANGER_BASE + asker, mine)
+    return answer
 
 
-async def converse(stream: Stream, asker: int, mine: HostPort) -> Notification:
-    """Ask on a new connection, and close it; see ``ask``. Raises ``PeerError``."""
+async def converse(stream: Stream, asker: int, mine: HostPort) -> tuple[Notification, float]:
+    """Ask on a new connection, and close it; see ``ask``. Returns the answer, and when it came.
+
+    Raises ``PeerError``.
+    """
     async with stream:
         try:
             nothing = Notification(PeerState.LOOKING, Vote(MIN_LONG, MIN_LONG, MIN_LONG), 0)
             question = encode_frame(encode_notification(nothing, Layout.VERSIONED))
             await stream.send_all(encode_hello(Hello(asker, (mine,))) + question)
-            return decode_notification(await _newest_frame(stream))
+            frame, came = await _newest_frame(stream)
+            return decode_notification(frame), came
         except trio.BrokenResourceError as error:
             raise ConnectionLostError("connection reset before an answer") from error
 
 
-async def _newest_frame(stream: Stream) -> bytes:
-    """Return the last frame of those that come together.
+async def _newest_frame(stream: Stream) -> tuple[bytes, float]:
+    """Return the last frame of those that come together, and when it came.
 
     A Java server that knows the asker's id first repeats what it answered the last time.
     """
-    frames: list[bytes] = []
+    frames: list[tuple[bytes, float]] = []
     buffer = FrameBuffer()
     with trio.CancelScope() as scope:
         while chunk := await stream.receive_some(_CHUNK_BYTES):
-            frames = [*frames, *buffer.feed(chunk)][-1:]
+            now = trio.current_time()
+            frames = [*frames, *((body, now) for body in buffer.feed(chunk))][-1:]
             if frames:
                 scope.deadline = min(scope.deadline, trio.current_time() + _TOGETHER_S)
     if not frames:

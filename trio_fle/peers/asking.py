@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from trio_fle.ensemble import HostPort, Server
-from trio_fle.errors import ConnectionLostError, MalformedMessageError, PeerError, RefusedError
+from trio_fle.errors import MalformedMessageError, PeerError, RefusedError
 from trio_fle.peers.ask import STRANGER_BASE, converse
 from trio_fle.peers.listening import read_hello
 from trio_fle.peers.names import Names
@@ -23,7 +23,9 @@ _OFFSETS: Final = 256
 """From so many ids one is drawn: a Java server remembers each that ever asked."""
 
 _DIAL_BACK_S: Final = 2.0
-_ACROSS: Final = ("refused", "closed", "malformed")
+_ANSWER_S: Final = 2.0
+_ACROSS: Final = ("refused", "silent", "closed", "malformed")
+"""Failures that a server with its two ports the other way round may be the cause of."""
 
 
 @attrs.frozen
@@ -59,22 +61,22 @@ class Asking:
         """Ask all ``servers`` at once; ``identify`` also knocks, to be told their ids (TCP only)."""
         answers: dict[int, Answer] = {}
         identities: dict[int, Hello] = {}
+        # an id of its own for each: two lines may lead to one server
         offset = _FIRST_OFFSET + secrets.randbelow(_OFFSETS)
 
-        async def one(sid: int, server: Server) -> None:
-            answers[sid] = await self._one(server, STRANGER_BASE + offset)
+        async def one(server: Server, asker: int) -> None:
+            answers[server.sid] = await self._one(server, asker)
 
-        async def knock(sid: int, server: Server) -> None:
-            knocker = KNOCKER_BASE - offset
+        async def knock(server: Server, knocker: int) -> None:
             hello = await identify_server(self.transport, _election(server), knocker, self.within_s)
             if hello is not None:
-                identities[sid] = hello
+                identities[server.sid] = hello
 
         async with trio.open_nursery() as nursery:
-            for sid, server in servers.items():
-                nursery.start_soon(one, sid, server)
+            for at, server in enumerate(servers.values(), offset):
+                nursery.start_soon(one, server, STRANGER_BASE + at)
                 if identify:
-                    nursery.start_soon(knock, sid, server)
+                    nursery.start_soon(knock, server, KNOCKER_BASE - at)
         return {sid: attrs.evolve(answers[sid], identity=identities.get(sid)) for sid in sorted(answers)}
 
     async def _one(self, server: Server, asker: int) -> Answer:
@@ -94,23 +96,27 @@ class Asking:
         if len(unresolved) == len(addresses):
             return attrs.evolve(nothing, failure="unresolved", said=unresolved[0])
         began = trio.current_time()
-        failure, said = "timeout", f"no connection within {self.within_s:g} s"
-        with trio.move_on_after(self.within_s):
-            try:
+        try:
+            with trio.fail_after(self.within_s):
                 stream = await self.transport.dial(addresses)
-            except PeerError as error:
-                refused = isinstance(error, RefusedError)
-                return attrs.evolve(nothing, failure="refused" if refused else "unreachable", said=str(error))
-            failure, said = "silent", f"connected, and no answer within {self.within_s:g} s"
-            try:
-                heard = await converse(stream, asker, self.mine)
-            except MalformedMessageError as error:
-                failure, said = "malformed", str(error)
-            except ConnectionLostError as error:
-                failure, said = "closed", str(error)
-            else:
-                return attrs.evolve(nothing, notification=heard, latency_s=trio.current_time() - began)
-        return attrs.evolve(nothing, failure=failure, said=said)
+        except trio.TooSlowError:
+            return attrs.evolve(nothing, failure="timeout", said=f"no connection in {self.within_s:g} s")
+        except RefusedError as error:
+            return attrs.evolve(nothing, failure="refused", said=str(error))
+        except PeerError as error:
+            return attrs.evolve(nothing, failure="unreachable", said=str(error))
+        try:
+            with trio.fail_after(_ANSWER_S):
+                heard, came = await converse(stream, asker, self.mine)
+        except trio.TooSlowError:
+            return attrs.evolve(
+                nothing, failure="silent", said=f"connected, and no answer in {_ANSWER_S:g} s"
+            )
+        except MalformedMessageError as error:
+            return attrs.evolve(nothing, failure="malformed", said=str(error))
+        except PeerError as error:
+            return attrs.evolve(nothing, failure="closed", said=str(error))
+        return attrs.evolve(nothing, notification=heard, latency_s=came - began)
 
 
 def _election(server: Server) -> list[HostPort]:
