@@ -109,7 +109,7 @@ def test_a_reader_of_the_log_that_goes_away_does_not_end_the_member(tmp_path: Pa
         assert process.stderr.read() == b""
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["demo"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["demo"], ["check"]])
 def test_every_command_has_help(command: list[str]) -> None:
     done = CliRunner().invoke(main, [*command, "--help"])
     assert done.exit_code == 0

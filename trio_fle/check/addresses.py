@@ -181,6 +181,11 @@ def _name_findings(config: MemberConfig, names: Names) -> Iterator[Finding]:
                 )
 
 
+def _told(host: str, names: Names) -> str:
+    """Write a name with the address that it has here."""
+    return host if is_numeric(host) else f"{host} ({names.of(host)[0]})"
+
+
 def _own_findings(config: MemberConfig, names: Names) -> Iterator[Finding]:
     """Whether the own line is an address of this machine, as far as it was looked up."""
     if config.transport.listen_on_all_ips:
@@ -190,7 +195,7 @@ def _own_findings(config: MemberConfig, names: Names) -> Iterator[Finding]:
     if foreign and len(foreign) == len(hosts):
         yield warning(
             "foreign_own_address",
-            f"server.{config.myid}: {foreign[0]} ({names.of(foreign[0])[0]}) is no address of this "
+            f"server.{config.myid}: {_told(foreign[0], names)} is no address of this "
             "machine, so nothing can listen there: is --myid right? Behind address translation set "
             "quorumListenOnAllIPs=true",
             config.myid,
@@ -217,7 +222,7 @@ def _peer_findings(config: MemberConfig, names: Names) -> Iterator[Finding]:
                 continue
             yield warning(
                 "peer_is_here",
-                f"server.{sid}: {host} ({names.of(host)[0]}) is an address of this machine, which is to be "
+                f"server.{sid}: {_told(host, names)} is an address of this machine, which is to be "
                 f"server {config.myid}: is --myid right? Else correct the name",
                 sid,
             )

@@ -9,11 +9,11 @@ import attrs
 from trio_fle.check.comparing import member_findings
 from trio_fle.check.finding import Finding, error, listed, warning
 from trio_fle.config import MemberConfig
-from trio_fle.ensemble import Ensemble, parse_ensemble
+from trio_fle.ensemble import Ensemble, is_loopback, is_numeric, is_wildcard, parse_ensemble
 from trio_fle.errors import ConfigError
 from trio_fle.member.config_texts import MAX_TEXT_BYTES
 from trio_fle.peers.asking import Answer
-from trio_fle.peers.names import Names
+from trio_fle.peers.names import Names, canonical
 
 _MAX_HOSTS: Final = 64
 
@@ -90,8 +90,9 @@ def answer_findings(
             )
         elif sid in told.ensembles:
             yield from member_findings(sid, config.ensemble, told.ensembles[sid], names)
-        else:
+        elif answer.notification is not None:
             yield from _port_findings(config, answer)
+        yield from _place_findings(config, answer, names)
 
 
 def _identity_findings(answers: Mapping[int, Answer]) -> Iterator[Finding]:
@@ -120,14 +121,28 @@ def _identity_findings(answers: Mapping[int, Answer]) -> Iterator[Finding]:
 
 def _port_findings(config: MemberConfig, answer: Answer) -> Iterator[Finding]:
     """Compare the one thing that a server without a configuration text tells of itself: its address."""
-    if answer.notification is None or answer.identity is None or not answer.identity.addresses:
-        return
+    said = answer.identity.addresses if answer.identity else ()
     ports = {address.election_port for address in config.ensemble.servers[answer.server].addresses}
-    said = answer.identity.addresses
-    if ports.isdisjoint(address.port for address in said):
+    if said and ports.isdisjoint(address.port for address in said):
         yield error(
             "members_differ",
             f"server.{answer.server}: the server itself says that its election address is {said[0]}: correct "
             "the line here or there",
+            answer.server,
+        )
+
+
+def _place_findings(config: MemberConfig, answer: Answer, names: Names) -> Iterator[Finding]:
+    """Compare the address that a server has looked up for its own name with what the name stands for here."""
+    hosts = [address.host for address in config.ensemble.servers[answer.server].addresses]
+    here = {ip for host in hosts for ip in names.of(host)}
+    said = {each.host for each in answer.identity.addresses} if answer.identity else set()
+    there = {canonical(host) for host in said if is_numeric(host) and not is_wildcard(host)}
+    both_inside = all(map(is_loopback, here | there))
+    if here and there and here.isdisjoint(there) and not both_inside:
+        yield warning(
+            "resolves_differently",
+            f"server {answer.server} has {listed(sorted(there))} for its own address, and {hosts[0]} is "
+            f"{listed(sorted(here))} here: correct /etc/hosts or DNS where it is wrong",
             answer.server,
         )

@@ -123,11 +123,11 @@ def _host_findings(ensemble: Ensemble, names: Names) -> Iterator[Finding]:
         left = [sid for sid in left if sid not in together]
         if len(together) > 1:
             survives = ensemble.verifier.contains_quorum(ensemble.voters - set(together))
+            hosts = dict.fromkeys(each.host for sid in together for each in ensemble.servers[sid].addresses)
             yield warning(
                 "same_host",
-                f"{named(together)} are on one host, {ensemble.servers[first].addresses[0].host}: its "
-                f"failure takes them all{'' if survives else ', and the quorum with them'}; use one host "
-                "for each",
+                f"{named(together)} are on one host, {' or '.join(hosts)}: its failure takes them all"
+                f"{'' if survives else ', and the quorum with them'}; use one host for each",
                 *together,
             )
 

@@ -1,5 +1,6 @@
 """What host names stand for now, and which addresses are this machine's."""
 
+import ipaddress
 import socket
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -8,7 +9,6 @@ import attrs
 import trio
 
 from trio_fle.ensemble import is_loopback, is_numeric, is_wildcard
-from trio_fle.ensemble.address import format_host
 
 _MAX_LOOKUPS: Final = 16
 
@@ -26,7 +26,7 @@ class Names:
 
     def of(self, host: str) -> tuple[str, ...]:
         """Return the addresses of a host; a number is its own."""
-        return self.addresses.get(host, (host,) if is_numeric(host) else ())
+        return self.addresses.get(host, (canonical(host),) if is_numeric(host) else ())
 
     def known(self, host: str) -> bool:
         """Whether the host was looked up, and has an address."""
@@ -34,9 +34,7 @@ class Names:
 
     def same(self, one: str, other: str) -> bool:
         """Whether two hosts are one machine, as far as names and numbers tell."""
-        return format_host(one.lower()) == format_host(other.lower()) or not set(self.of(one)).isdisjoint(
-            self.of(other)
-        )
+        return one.lower() == other.lower() or not set(self.of(one)).isdisjoint(self.of(other))
 
     def is_loopback(self, host: str) -> bool:
         """Whether a host stands for nothing but the loopback interface of whoever asks."""
@@ -46,6 +44,12 @@ class Names:
     def is_here(self, host: str) -> bool:
         """Whether a host stands for an address of this machine."""
         return not self.own.isdisjoint(self.of(host))
+
+
+def canonical(ip: str) -> str:
+    """Write a numeric address as everybody does: ``0:0:0:0:0:0:0:1`` is ``::1``. A zone stays."""
+    numeric, percent, zone = ip.partition("%")
+    return f"{ipaddress.ip_address(numeric)}{percent}{zone}"
 
 
 async def look_up(host: str, limiter: trio.CapacityLimiter) -> list[str]:
@@ -77,7 +81,7 @@ async def look_up_all(hosts: Iterable[str], within_s: float) -> Names:
 
     async def find(host: str) -> None:
         try:
-            found[host] = tuple(await look_up(host, limiter))
+            found[host] = tuple(map(canonical, await look_up(host, limiter)))
         except OSError as error:
             failures[host] = error.strerror or str(error)
 
