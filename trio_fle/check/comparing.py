@@ -1,11 +1,15 @@
 """Findings about two configurations that should be one: ours, and the one that a running server tells."""
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from trio_fle.check.finding import Finding, error, warning
 from trio_fle.ensemble import Ensemble, HostPort, Server, ServerAddress, is_wildcard
 from trio_fle.peers.names import Names
 from trio_fle.quorum import Hierarchical
+
+MAX_SHOWN: Final = 200
+"""Of what a server tells, so much is shown in one finding."""
 
 Match = Callable[[ServerAddress, ServerAddress], bool]
 
@@ -34,31 +38,35 @@ def member_findings(teller: int, ours: Ensemble, theirs: Ensemble, names: Names)
 
 
 def _server_findings(teller: int, mine: Server, their: Server, names: Names) -> Iterator[Finding]:
-    key = f"server.{mine.sid}"
-    if mine.role is not their.role or not _paired(mine, their, lambda one, other: one == other):
-        if mine.role is their.role and _paired(mine, their, lambda one, other: one == _crossed(other)):
-            yield error(
-                "ports_swapped",
-                f"server {teller} has quorum and election port of {key} the other way round "
-                f"({_line(their)} there, {_line(mine)} here): correct the one that is wrong",
-                *dict.fromkeys((teller, mine.sid)),
-            )
-        elif mine.role is their.role and _paired(mine, their, lambda one, other: _likely(one, other, names)):
+    key, about = f"server.{mine.sid}", tuple(dict.fromkeys((teller, mine.sid)))
+
+    def related(match: Match) -> bool:
+        return mine.role is their.role and _paired(mine, their, match)
+
+    if related(lambda one, other: one == other):
+        if mine.client and their.client and not _same_client(mine.client, their.client):
             yield warning(
-                "names_differ",
-                f"server {teller} writes {_line(their)} for {key}, and this file {_line(mine)}: it seems "
-                "to be the same place; write the same name on all servers",
-                *dict.fromkeys((teller, mine.sid)),
+                "client_differs",
+                f"server {teller} has the client address {_shown(their.client)} in {key}, and this file "
+                f"{mine.client}: clients are sent to either; make the lines equal",
+                *about,
             )
-        else:
-            yield _differ(teller, key, _line(mine), _line(their))
-    elif mine.client and their.client and not _same_client(mine.client, their.client):
-        yield warning(
-            "client_differs",
-            f"server {teller} has the client address {their.client} in {key}, and this file {mine.client}: "
-            "clients are sent to either; make the lines equal",
-            *dict.fromkeys((teller, mine.sid)),
+    elif related(lambda one, other: one == _crossed(other)):
+        yield error(
+            "ports_swapped",
+            f"server {teller} has quorum and election port of {key} the other way round "
+            f"({_shown(their)} there, {mine} here): correct the one that is wrong",
+            *about,
         )
+    elif related(lambda one, other: _likely(one, other, names)):
+        yield warning(
+            "names_differ",
+            f"server {teller} writes {_shown(their)} for {key}, and this file {mine}: it seems to be the "
+            "same place; write the same name on all servers",
+            *about,
+        )
+    else:
+        yield _differ(teller, key, str(mine), str(their))
 
 
 def _paired(mine: Server, their: Server, match: Match) -> bool:
@@ -96,9 +104,13 @@ def _line(server: Server | None) -> str | None:
     return None if server is None else str(server)
 
 
+def _shown(told: object) -> str:
+    return str(told)[:MAX_SHOWN]
+
+
 def _differ(teller: int, key: str, mine: str | None, their: str | None) -> Finding:
     here = "no such line" if mine is None else mine
-    there = "no such line" if their is None else their
+    there = "no such line" if their is None else _shown(their)
     return error(
         "members_differ",
         f"{key}: {there} on server {teller}, {here} in this file: make the lines equal on all servers",

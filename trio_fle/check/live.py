@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 
-from trio_fle.check.comparing import member_findings
+from trio_fle.check.comparing import MAX_SHOWN, member_findings
 from trio_fle.check.finding import Finding, error, listed, warning
 from trio_fle.config import MemberConfig
 from trio_fle.ensemble import Ensemble, is_loopback, is_numeric, is_wildcard, parse_ensemble
@@ -47,7 +47,7 @@ class Told:
                     raise ConfigError(f"{len(config)} bytes, or escapes, that no server writes")
                 ensembles[sid] = parse_ensemble(config.decode(errors="replace"), several_addresses=True)
             except ConfigError as fault:
-                unreadable[sid] = str(fault)
+                unreadable[sid] = str(fault)[:MAX_SHOWN]
         return cls(ensembles, unreadable)
 
     def hosts(self) -> frozenset[str]:

@@ -142,15 +142,15 @@ async def identify_server(
     assert isinstance(stream, trio.SocketStream)
     async with stream:
         host = str(stream.socket.getsockname()[0])
-        (listener,) = await trio.open_tcp_listeners(0, host=host)
-        async with listener:
-            back = HostPort(host, int(listener.socket.getsockname()[1]))
+        try:
             with trio.move_on_after(_DIAL_BACK_S):
-                try:
+                (listener,) = await trio.open_tcp_listeners(0, host=host)
+                async with listener:
+                    back = HostPort(host, int(listener.socket.getsockname()[1]))
                     await stream.send_all(encode_hello(Hello(knocker, (back,))))
-                except trio.BrokenResourceError:
-                    return None
-                return await _first_hello(listener)
+                    return await _first_hello(listener)
+        except (OSError, trio.BrokenResourceError):
+            pass  # it hung up, or this host has no port to spare
     return None
 
 

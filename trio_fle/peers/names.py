@@ -96,9 +96,9 @@ async def look_up_all(hosts: Iterable[str], within_s: float) -> Names:
 
 def _is_own(ip: str) -> bool:
     """Whether a numeric address can be bound here: no packet is sent, and nothing waits."""
-    with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind((ip, 0))
-        except OSError:
-            return False
+    except OSError:  # without IPv6 there is not even a socket
+        return False
     return True
