@@ -5,7 +5,6 @@ from typing import Any
 
 import attrs
 
-from trio_fle.admin.seen import hex64
 from trio_fle.check.addresses import address_findings
 from trio_fle.check.comparing import member_findings
 from trio_fle.check.finding import Finding, Severity, warning
@@ -17,7 +16,7 @@ from trio_fle.config import MemberConfig
 from trio_fle.peers.asking import Answer
 from trio_fle.peers.names import Names
 from trio_fle.quorum import Hierarchical
-from trio_fle.vote import MIN_LONG
+from trio_fle.vote import MIN_LONG, hex64
 
 
 @attrs.frozen

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from trio_fle.admin.seen import hex64
 from trio_fle.check.finding import Severity, named
 from trio_fle.check.quorums import MAX_LISTED, Quorums, Sets
 from trio_fle.check.report import Report, hexadecimal
 from trio_fle.peers.asking import Answer
-from trio_fle.vote import MIN_LONG
+from trio_fle.vote import MIN_LONG, hex64
 
 Line = tuple[str, dict[str, Any]]
 """A line, and how it is styled where there are colours."""

@@ -22,6 +22,8 @@ class Explainer:
 
     diagnose: Callable[[], Stalled | None]
     changed: Signal
+    inquire: Callable[[], None]
+    """Is called whenever a verdict is said: something may be found out."""
     log: structlog.typing.FilteringBoundLogger
     nursery: trio.Nursery = attrs.field(init=False)
     stalled: Stalled | None = attrs.field(default=None, init=False)
@@ -45,6 +47,7 @@ class Explainer:
                 self.stalled = self.diagnose()
                 self.changed.give()
                 if self.stalled is not None:
+                    self.inquire()
                     self.log.warning(
                         "election.stalled",
                         because=self.stalled.because.value,

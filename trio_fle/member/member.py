@@ -18,6 +18,7 @@ from trio_fle.member.explaining import Explainer
 from trio_fle.member.feeds import Changes, Signal, Terms
 from trio_fle.member.following import Learner, UnstoredError
 from trio_fle.member.gone import GoneLeader
+from trio_fle.member.inquiring import Inquiry
 from trio_fle.member.leading import Leading
 from trio_fle.member.learner_handler import LearnerHandler
 from trio_fle.member.looking import LookingVoters
@@ -50,6 +51,7 @@ class Member:
     """The leadership of this member, while it has one."""
     looking: LookingVoters = attrs.field(factory=LookingVoters, init=False)
     explainer: Explainer = attrs.field(init=False)
+    inquiry: Inquiry = attrs.field(init=False)
     gone: GoneLeader = attrs.field(init=False)
     _phase: Phase = attrs.field(default=Phase.ELECTION, init=False)
     _learner: Learner | None = attrs.field(default=None, init=False)
@@ -69,7 +71,8 @@ class Member:
     _decisions: trio.MemoryReceiveChannel[Decided] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.explainer = Explainer(self._diagnose, self.changed, self.log)
+        self.inquiry = Inquiry(self.membership, self.transport)
+        self.explainer = Explainer(self._diagnose, self.changed, self.inquiry.begin, self.log)
         self.gone = GoneLeader(self.commitments, lambda: self.config.servers, self.transport, self.log)
         self.membership.changed = self.changed.give
         self._zxid = self.commitments.stored.zxid
@@ -169,7 +172,8 @@ class Member:
         ensemble = self.config.ensemble
         self._look()  # before anybody can be heard: a vote must find its election begun
         async with trio.open_nursery() as nursery:
-            self.gone.nursery = self.explainer.nursery = self.membership.nursery = nursery
+            for part in (self.gone, self.explainer, self.membership, self.inquiry):
+                part.nursery = nursery
             await nursery.start(self.manager.run, *self.membership.peers())
             self.log.info(
                 "member.started",
