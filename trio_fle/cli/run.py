@@ -20,7 +20,7 @@ from trio_fle.cli.hooks import Hooks, parse_hook
 from trio_fle.cli.options import config_options, load_chosen
 from trio_fle.config import MemberConfig
 from trio_fle.errors import ConfigError, MemberStoppedError
-from trio_fle.member import Member, MemberStatus, open_member
+from trio_fle.member import Member, open_member
 from trio_fle.telemetry import LogWriter, Notifier, build_logger, watch_loop
 
 ECHO_S: Final = 1.0
@@ -142,11 +142,7 @@ async def _live(
     async with open_member(config, log=log) as member:
         notifier.notify(ready=1)  # it listens and has loaded its state; a leader may come later
         async with trio.open_nursery() as beside:
-
-            def status() -> MemberStatus:
-                return member.status
-
-            beside.start_soon(serve_admin, config, status, member.clock, log)
+            beside.start_soon(_answer, member, log)
             beside.start_soon(watch_loop, config.tick_s / 2, config.lease_margin * config.sync_s, log)
             beside.start_soon(notifier.run_watchdog)
             beside.start_soon(extras.hooks.run)
@@ -157,6 +153,17 @@ async def _live(
             await stop.event.wait()
             notifier.notify(stopping=1)
             beside.cancel_scope.cancel()
+
+
+async def _answer(member: Member, log: structlog.typing.FilteringBoundLogger) -> None:
+    """Answer whoever asks, at the addresses that the configuration of the moment gives."""
+    while True:
+        options = member.config.admin
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve_admin, member.config, lambda: member.status, member.clock, log)
+            while member.config.admin == options:
+                await member.changed.wait()
+            nursery.cancel_scope.cancel()
 
 
 async def _tell_roles(member: Member, hooks: Hooks, notifier: Notifier) -> None:

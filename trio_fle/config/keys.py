@@ -8,7 +8,9 @@ from typing import Final
 SERVER_KINDS: Final = frozenset({"server", "group", "weight"})
 """First part of the keys that make up the ensemble: ``server.1``, ``group.1``, ``weight.1``."""
 
-OWN: Final = frozenset({"fle.finalizeWait", "fle.earlyFinalize", "fle.candidate", "fle.leaseMargin"})
+OWN: Final = frozenset(
+    {"fle.finalizeWait", "fle.earlyFinalize", "fle.candidate", "fle.leaseMargin", "fle.acceptNewEnsemble"}
+)
 """Keys of ours, beside ``fle.advertise.N``; ZooKeeper ignores them."""
 
 UNSUPPORTED: Final = {

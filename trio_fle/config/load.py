@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trio_fle.config.admin import admin_options
+from trio_fle.config.belonging import ACCEPT, check_belonging
 from trio_fle.config.keys import KNOWN, SERVER_KINDS, UNSUPPORTED, is_known
 from trio_fle.config.member_config import MemberConfig, TransportOptions
 from trio_fle.config.myid import read_myid
@@ -42,6 +43,8 @@ def load_config(
     settings = _read_settings(Path(path), overrides or {}, data_dir)
     data = Path(settings.required("dataDir", "/var/lib/zookeeper"))
     ensemble = _load_ensemble(settings)
+    if not settings.boolean(ACCEPT, False):
+        check_belonging(data, ensemble, settings.source)
     sid = _known(settings, ensemble, read_myid(data) if myid is None else myid)
     tick_ms = settings.integer("tickTime", _DEFAULT_TICK_MS, at_least=1, hint="give milliseconds, as in 2000")
     init_limit = _required_ticks(settings, "initLimit", "10")

@@ -103,8 +103,10 @@ class MemberConfig:
     def under(self, ensemble: Ensemble) -> "MemberConfig":
         """Return the same member in another configuration, which may give it another role, or none."""
         me = ensemble.servers.get(self.myid)
+        client = self.admin.client_address if me is None else me.client or self.admin.client_address
         return attrs.evolve(
             self,
+            admin=attrs.evolve(self.admin, client_address=client),
             ensemble=ensemble,
             seen=self.seen if self.seen.version > ensemble.version else ensemble,
             me=me or self.me,

@@ -356,6 +356,8 @@ class Member:
 
     def _set_phase(self, phase: Phase) -> None:
         self._phase = phase
+        if phase is Phase.BROADCAST:
+            self.membership.belong()
         self.changed.give()
 
     async def _forward_changes(self) -> None:

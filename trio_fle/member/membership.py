@@ -17,7 +17,7 @@ from trio_fle.election.events import ConfigCommitted, ConfigSeen
 from trio_fle.ensemble import Ensemble, HostPort
 from trio_fle.member.electing import ElectionTask
 from trio_fle.peers import ConnectionManager, Identity
-from trio_fle.storage import ConfigFiles
+from trio_fle.storage import ConfigFiles, Storage
 from trio_fle.vote import hex64, make_zxid
 from trio_fle.wire import Protocol
 
@@ -37,6 +37,7 @@ class Membership:
 
     config: MemberConfig
     files: ConfigFiles
+    storage: Storage
     election: ElectionTask
     manager: ConnectionManager
     log: structlog.typing.FilteringBoundLogger
@@ -44,6 +45,7 @@ class Membership:
     nursery: trio.Nursery = attrs.field(init=False)
     _undurable: Ensemble | None = attrs.field(default=None, init=False)
     """What the election has adopted, until it is durable."""
+    _remembered: Ensemble | None = attrs.field(default=None, init=False)
     _writing: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
     def peers(self) -> tuple[Sequence[int], Mapping[int, tuple[HostPort, ...]]]:
@@ -54,6 +56,12 @@ class Membership:
             for sid, server in config.servers.items()
         }
         return sorted(config.voters), addresses
+
+    def belong(self) -> None:
+        """Keep, in good time, that this member belongs to the ensemble: it has a leader there."""
+        if self.config.ensemble is not self._remembered:
+            self._remembered = self.config.ensemble
+            self.nursery.start_soon(self.storage.remember_ensemble, self._remembered.text)
 
     def adopted(self, sender: int, ensemble: Ensemble) -> None:
         """Take in what the election has adopted: it has begun anew; what it decides waits for the disk."""
@@ -94,6 +102,7 @@ class Membership:
             await self._commit(ensemble)
         self.election.put(self.config.myid, ConfigCommitted(ensemble))
         self._live_under(ensemble, sender)
+        self.belong()
         return True
 
     async def propose(self, epoch: int) -> None:

@@ -123,7 +123,7 @@ async def build_member(
     if config.learner_type is LearnerType.OBSERVER:
         manager.redial_max_s = OBSERVER_RESEND_MAX_S  # no voter dials an observer unasked
     election.manager = manager
-    membership = Membership(config, files or DurableConfigFiles(config.path), election, manager, log)
+    membership = Membership(config, files or DurableConfigFiles(config.path), storage, election, manager, log)
     return Member(membership, transport, commitments, election, manager, log)
 
 

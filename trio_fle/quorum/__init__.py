@@ -2,7 +2,8 @@
 
 from trio_fle.quorum.hierarchical import Hierarchical
 from trio_fle.quorum.majority import Majority
+from trio_fle.quorum.meeting import always_meet
 from trio_fle.quorum.tally import all_quorums
 from trio_fle.quorum.verifier import QuorumVerifier
 
-__all__ = ["Hierarchical", "Majority", "QuorumVerifier", "all_quorums"]
+__all__ = ["Hierarchical", "Majority", "QuorumVerifier", "all_quorums", "always_meet"]

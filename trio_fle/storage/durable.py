@@ -7,8 +7,9 @@ from typing import Final, TypeVar
 import attrs
 import trio
 
+from trio_fle.config.belonging import belonging_path
 from trio_fle.storage.epochs import ACCEPTED, CURRENT, going_back, read_epoch, write_epoch
-from trio_fle.storage.files import finish_write, make_directory, make_durable
+from trio_fle.storage.files import finish_write, make_directory, make_durable, write_atomically
 from trio_fle.storage.initial_vote import StoredVote, load_stored_vote
 from trio_fle.storage.lock import DirectoryLock
 from trio_fle.storage.record import Followed, Record, prepare_record, read_record, write_record
@@ -63,6 +64,11 @@ class DurableStorage:
     async def remember_followed(self, followed: Followed | None) -> None:
         """Record whom this member follows."""
         await self._write(lambda: self._put(attrs.evolve(self._record, followed=followed)))
+
+    async def remember_ensemble(self, text: str) -> None:
+        """Replace ``fle.ensemble``."""
+        path = belonging_path(self.data_dir)
+        await self._in_thread(lambda: write_atomically(path, text.encode()), self._files_limiter)
 
     async def tend(self) -> None:
         """Let the epoch files follow the record."""

@@ -26,6 +26,9 @@ class Storage(Protocol):
     async def remember_followed(self, followed: Followed | None) -> None:
         """Keep whom this member follows; None where it has no promise to keep after a restart."""
 
+    async def remember_ensemble(self, text: str) -> None:
+        """Keep the configuration of the ensemble that this member belongs to."""
+
     async def tend(self) -> None:
         """Do what may be done later, for as long as the member runs."""
 

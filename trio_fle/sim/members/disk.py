@@ -58,6 +58,8 @@ class VirtualDisk:
     fails: StorageError | None = None
     loads: int = attrs.field(default=0, init=False)
     writes: int = attrs.field(default=0, init=False)
+    ensemble: str = attrs.field(default="", init=False)
+    """The configuration that its member lived under last."""
     closed: bool = attrs.field(default=False, init=False)
     _durable: bytearray = attrs.field(factory=lambda: bytearray(RECORD_BYTES), init=False)
     _record: Record = attrs.field(init=False)
@@ -105,6 +107,11 @@ class VirtualDisk:
         """Record whom the member follows."""
         await self._checkpoint()
         await self._write(attrs.evolve(self._record, followed=followed))
+
+    async def remember_ensemble(self, text: str) -> None:
+        """Keep the configuration of the ensemble."""
+        await self._checkpoint()
+        self.ensemble = text
 
     async def tend(self) -> None:
         """Do nothing: there are no files that follow the record."""

@@ -1,0 +1,40 @@
+"""Whether quorums of two configurations always share a server: else each could follow a leader of its own."""
+
+from itertools import combinations
+from typing import Final
+
+from trio_fle.quorum.majority import Majority
+from trio_fle.quorum.verifier import QuorumVerifier
+
+_COUNTED: Final = 14
+"""Up to so many voters every set of them is looked at."""
+
+
+def always_meet(one: QuorumVerifier, another: QuorumVerifier) -> bool:
+    """Whether every quorum of ``one`` has a server in common with every quorum of ``another``.
+
+    Where that is too much to count, only equal ones are taken to.
+    """
+    if one == another:
+        return True
+    if isinstance(one, Majority) and isinstance(another, Majority):
+        return _majorities_meet(one.voters, another.voters)
+    voters = sorted(one.voters | another.voters)
+    if len(voters) > _COUNTED:
+        return False
+    everybody = frozenset(voters)
+    return not any(
+        one.contains_quorum(one.voters & chosen)
+        and another.contains_quorum(another.voters & (everybody - chosen))
+        for size in range(len(voters) + 1)
+        for chosen in map(frozenset, combinations(voters, size))
+    )
+
+
+def _majorities_meet(one: frozenset[int], another: frozenset[int]) -> bool:
+    """Each takes as many as it can of those that the other does not have; the rest is shared out."""
+    needed = sum(
+        max(0, len(voters) // 2 + 1 - len(voters - others))
+        for voters, others in ((one, another), (another, one))
+    )
+    return needed > len(one & another)
