@@ -16,6 +16,7 @@ from trio_fle.ensemble import (
     build_ensemble,
     parse_ensemble,
 )
+from trio_fle.ensemble.address import normal_host
 from trio_fle.errors import ConfigError
 from trio_fle.quorum import Hierarchical, Majority
 from trio_fle.vote import MAX_LONG, MIN_LONG, LearnerType
@@ -85,7 +86,9 @@ def test_addresses_in_a_list_are_read_where_they_are_allowed() -> None:
     [
         ("foo=bar", "foo: only server, group and weight lines belong here"),
         ("server.x=h:1:2", 'server.x: "x" is not a whole number'),
-        ("server=h:1:2", 'server: "" is not a whole number'),
+        ("server=h:1:2", "server: only server, group and weight lines belong here"),
+        ("server.1=h:1:2\ngroup=1", 'group: "group" is not a whole number'),
+        ("server.1=h:1:2\nweights.x=1", 'weights.x: "x" is not a whole number'),
         (
             "server.9223372036854775808=h:1:2",
             'server.9223372036854775808: "9223372036854775808" is not a whole number',
@@ -184,7 +187,7 @@ def test_any_text_is_an_ensemble_or_a_configuration_error(text: str, several: bo
 ports = st.integers(0, 0xFFFF)
 hosts = st.one_of(
     st.from_regex(r"[a-z]([a-z0-9.-]{0,20}[a-z0-9])?", fullmatch=True),
-    st.ip_addresses().map(str),
+    st.ip_addresses().map(str).map(normal_host),
     st.from_regex(r"fe80::[1-9a-f]%[a-z]{1,5}[0-9]", fullmatch=True),
 )
 addresses = st.builds(ServerAddress, hosts, ports, ports).filter(

@@ -2,8 +2,12 @@
 
 import functools
 import ipaddress
+import re
+from typing import Final
 
 import attrs
+
+_DIGITS: Final = re.compile(r"[0-9]+", re.ASCII)
 
 
 @attrs.frozen
@@ -30,6 +34,22 @@ def format_host(host: str) -> str:
         return f"[{host}]" if ":" in host else host
     groups = (format(int.from_bytes(address.packed[at : at + 2], "big"), "x") for at in range(0, 16, 2))
     return f"[{':'.join(groups)}{percent}{zone}]"
+
+
+def normal_host(host: str) -> str:
+    """Write a numeric IPv4 address in its usual spelling, as Java does; any other host stays as it is.
+
+    Java takes ``127.1``, ``127.0.0.01`` (decimal, where C has octal), ``2130706433`` and ``::ffff:127.0.0.1``
+    for 127.0.0.1. Source: ``sun.net.util.IPAddressUtil``.
+    """
+    parts = host.split(".")
+    if _DIGITS.fullmatch(host.replace(".", "0")) and all(parts) and len(parts) <= 4 and len(host) <= 15:
+        *heads, tail = map(int, parts)
+        if all(head <= 0xFF for head in heads) and tail < 1 << 8 * (4 - len(heads)):
+            shift = 8 * (4 - len(heads))
+            return str(ipaddress.IPv4Address(int.from_bytes(bytes(heads), "big") << shift | tail))
+    mapped = _numeric(host)
+    return str(mapped) if ":" in host and isinstance(mapped, ipaddress.IPv4Address) else host
 
 
 def is_wildcard(host: str) -> bool:

@@ -9,12 +9,13 @@ from typing import Final
 import attrs
 import javaproperties
 
+from trio_fle.ensemble.java_text import parse_long as read_long
+from trio_fle.ensemble.java_text import split
 from trio_fle.ensemble.server import Server, parse_server
 from trio_fle.errors import ConfigError
 from trio_fle.quorum import Hierarchical, Majority, QuorumVerifier
 from trio_fle.vote import MAX_LONG, MIN_LONG, LearnerType
 
-_LONG: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
 _HEX: Final = re.compile(r"[+-]?[0-9a-fA-F]{1,16}", re.ASCII)
 _UNSIGNED: Final = 2**64 - 1
 
@@ -131,25 +132,24 @@ def build_ensemble(
 ) -> Ensemble:
     """Build a configuration from ``server.N``, ``group.N`` and ``weight.N`` lines.
 
-    Raises ``ConfigError`` for any other key, for a wrong value, and for observers without a participant.
+    As in Java, whatever begins with ``group`` or ``weight`` is such a line: ``groups.1``, too. Raises
+    ``ConfigError`` for any other key, for a wrong value, and for observers without a participant.
     """
     servers: dict[int, Server] = {}
     groups: dict[int, tuple[int, ...]] = {}
     weights: dict[int, int] = {}
     for key in _properties_order(properties):
-        value = properties[key]
-        kind, _, number = key.partition(".")
-        match kind:
-            case "server":
-                sid = parse_long(key, number)
-                servers[sid] = _parse_server_line(key, sid, value.strip(), several_addresses)
-            case "group":
-                sids = tuple(parse_long(key, sid.strip()) for sid in value.split(":"))
-                groups[parse_long(key, number)] = sids
-            case "weight":
-                weights[parse_long(key, number)] = _parse_weight(key, value.strip())
-            case _:
-                raise ConfigError(f"{key}: only server, group and weight lines belong here")
+        value = properties[key].strip()
+        if key.startswith("server."):
+            sid = line_number(key)
+            servers[sid] = _parse_server_line(key, sid, value, several_addresses)
+        elif key.startswith("group"):
+            sids = tuple(parse_long(key, sid.strip()) for sid in split(value, ":"))
+            groups[line_number(key)] = sids
+        elif key.startswith("weight"):
+            weights[line_number(key)] = _parse_weight(key, value)
+        else:
+            raise ConfigError(f"{key}: only server, group and weight lines belong here")
     voters = frozenset(sid for sid, server in servers.items() if server.role is LearnerType.PARTICIPANT)
     if servers and not voters:
         raise ConfigError("all servers are observers; at least one has to be a participant")
@@ -160,9 +160,14 @@ def build_ensemble(
 
 def parse_long(key: str, text: str) -> int:
     """Parse a decimal signed 64-bit number that belongs to ``key``, as ``Long.parseLong`` does."""
-    if not _LONG.fullmatch(text) or not MIN_LONG <= int(text) <= MAX_LONG:
+    if (number := read_long(text)) is None:
         raise ConfigError(f'{key}: "{text[:40]}" is not a whole number')
-    return int(text)
+    return number
+
+
+def line_number(key: str) -> int:
+    """Return the N of ``server.N``, ``group.N`` or ``weight.N``: what follows the first dot, as in Java."""
+    return parse_long(key, key[key.find(".") + 1 :])
 
 
 def _parse_server_line(key: str, sid: int, value: str, several_addresses: bool) -> Server:

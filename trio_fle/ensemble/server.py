@@ -8,18 +8,17 @@
     role   = participant | observer          (any case; participant where left out)
 """
 
-import re
 from typing import Final
 
 import attrs
 
-from trio_fle.ensemble.address import HostPort, format_host
+from trio_fle.ensemble.address import HostPort, format_host, normal_host
+from trio_fle.ensemble.java_text import parse_int, split
 from trio_fle.errors import ConfigError
 from trio_fle.vote import LearnerType
 
 FORM: Final = "host:quorumPort:electionPort[:participant|observer][;[clientHost:]clientPort]"
 
-_PORT: Final = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 _ANY_HOST: Final = "0.0.0.0"  # noqa: S104 (what ZooKeeper writes for a client port without a host)
 
 
@@ -62,11 +61,14 @@ class Server:
 
 
 def parse_server(sid: int, text: str, *, several_addresses: bool) -> Server:
-    """Parse the value of a server line. Raises ``ConfigError`` with what is wrong and what to write."""
-    servers, *rest = text.split(";")
+    """Parse the value of a server line. Raises ``ConfigError`` with what is wrong and what to write.
+
+    A separator with nothing behind it is none, as in Java. Source: ``QuorumServer``, ``ConfigUtils``.
+    """
+    servers, *rest = split(text, ";")
     if len(rest) > 1:
         raise ConfigError(f'"{text}" has more than one client address; write {FORM}')
-    parts = servers.split("|")
+    parts = split(servers, "|")
     if len(parts) > 1 and not several_addresses:
         raise ConfigError(f'"{text}" has several addresses; allow them with multiAddress.enabled=true')
     parsed = [_parse_address(part.strip()) for part in parts]
@@ -86,7 +88,7 @@ def _parse_address(text: str) -> tuple[ServerAddress, LearnerType | None]:
     host, ports = _split_host(text)
     if not host or len(ports) not in (2, 3):
         raise ConfigError(f'"{text}" is not of the form {FORM}')
-    address = ServerAddress(host, _parse_port(ports[0]), _parse_port(ports[1]))
+    address = ServerAddress(normal_host(host), _parse_port(ports[0]), _parse_port(ports[1]))
     if address.quorum_port == address.election_port:
         raise ConfigError(f'"{text}" uses one port for quorum and election; give each its own')
     return address, _parse_role(ports[2]) if len(ports) == 3 else None
@@ -98,7 +100,7 @@ def _parse_client(text: str) -> HostPort:
         return HostPort(_ANY_HOST, _parse_port(host))
     if not host or len(ports) != 1:
         raise ConfigError(f'client address "{text}" is neither port nor host:port')
-    return HostPort(host, _parse_port(ports[0]))
+    return HostPort(normal_host(host), _parse_port(ports[0]))
 
 
 def _split_host(text: str) -> tuple[str, list[str]]:
@@ -107,21 +109,21 @@ def _split_host(text: str) -> tuple[str, list[str]]:
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
             raise ConfigError(f'"{text}" opens a bracket and has no matching "]:" behind the IPv6 address')
-        return host, rest[1:].split(":") if rest else []
-    host, *ports = text.split(":")
+        return host, split(rest[1:], ":") if rest else []
+    host, *ports = split(text, ":")
     return host, ports
 
 
 def _parse_port(text: str) -> int:
-    if not _PORT.fullmatch(text):
+    if (port := parse_int(text)) is None:
         raise ConfigError(f'port "{text[:40]}" is not a number')
-    if not 0 <= int(text) <= 0xFFFF:
-        raise ConfigError(f"port {text} is not in 0..65535")
-    return int(text)
+    if not 0 <= port <= 0xFFFF:
+        raise ConfigError(f"port {port} is not in 0..65535")
+    return port
 
 
 def _parse_role(text: str) -> LearnerType:
     try:
-        return LearnerType(text.lower())
+        return LearnerType(text.strip().lower())
     except ValueError:
         raise ConfigError(f'role "{text[:40]}" is neither participant nor observer') from None
