@@ -10,7 +10,7 @@ from trio_fle.errors import ConfigError
 
 
 class Home:
-    """A zoo.cfg of three servers; the first may have a client address in its line."""
+    """A zoo.cfg of three voters and an observer; the first may have a client address in its line."""
 
     def __init__(self, root: Path) -> None:
         self.path = root / "zoo.cfg"
@@ -21,7 +21,7 @@ class Home:
     def load(self, lines: str, client: str = "", sync_limit: int = 5) -> MemberConfig:
         self.path.write_text(
             f"dataDir={self.data}\ninitLimit=10\nsyncLimit={sync_limit}\n"
-            f"server.1=h:1:2{client}\nserver.2=h:1:3\nserver.3=h:1:4:observer\n{lines}\n"
+            f"server.1=h:1:2{client}\nserver.2=h:1:3\nserver.3=h:1:4\nserver.4=h:1:5:observer\n{lines}\n"
         )
         return load_config(self.path)
 
@@ -82,18 +82,18 @@ def test_the_client_address_is_that_of_the_server_line_or_of_its_keys(
         (
             "clientPortAddress=h",
             "",
-            "zoo.cfg:7: clientPortAddress: is set, but clientPort is not; add a line such as clientPort=2181",
+            "zoo.cfg:8: clientPortAddress: is set, but clientPort is not; add a line such as clientPort=2181",
         ),
         (
             "clientPortAddress=h",
             ";h:2181",
-            "zoo.cfg:7: clientPortAddress: is set, but clientPort is not; add a line such as clientPort=2181",
+            "zoo.cfg:8: clientPortAddress: is set, but clientPort is not; add a line such as clientPort=2181",
         ),
         (
             "clientPort=2182",
             ";h:2181",
             (
-                "zoo.cfg:7: clientPort: 0.0.0.0:2182 is not h:2181, the client address in server.1; "
+                "zoo.cfg:8: clientPort: 0.0.0.0:2182 is not h:2181, the client address in server.1; "
                 "remove one of the two"
             ),
         ),
@@ -101,21 +101,20 @@ def test_the_client_address_is_that_of_the_server_line_or_of_its_keys(
             "clientPort=2181\nclientPortAddress=127.0.0.1",
             ";127.0.0.2:2181",
             (
-                "zoo.cfg:8: clientPortAddress: 127.0.0.1:2181 is not 127.0.0.2:2181, the client address in "
+                "zoo.cfg:9: clientPortAddress: 127.0.0.1:2181 is not 127.0.0.2:2181, the client address in "
                 "server.1; remove one of the two"
             ),
         ),
-        ("clientPort=70000", "", "zoo.cfg:7: clientPort: 70000 is no port; give one up to 65535"),
-        ("clientPort=-1", "", "zoo.cfg:7: clientPort: -1 is too small; give 0 or more"),
-        ("clientPort=x", "", 'zoo.cfg:7: clientPort: "x" is not a whole number'),
-        ("admin.serverPort=65536", "", "zoo.cfg:7: admin.serverPort: 65536 is no port; give one up to 65535"),
-        ("admin.serverPort=0", "", "zoo.cfg:7: admin.serverPort: 0 is too small; give 1 or more"),
-        ("admin.enableServer=yes", "", 'zoo.cfg:7: admin.enableServer: "yes" is neither true nor false'),
-        ("admin.idleTimeout=0", "", "zoo.cfg:7: admin.idleTimeout: 0 is too small; give 1 or more"),
+        ("clientPort=70000", "", "zoo.cfg:8: clientPort: 70000 is no port; give one up to 65535"),
+        ("clientPort=-1", "", "zoo.cfg:8: clientPort: -1 is too small; give 0 or more"),
+        ("clientPort=x", "", 'zoo.cfg:8: clientPort: "x" is not a whole number'),
+        ("admin.serverPort=65536", "", "zoo.cfg:8: admin.serverPort: 65536 is no port; give one up to 65535"),
+        ("admin.serverPort=0", "", "zoo.cfg:8: admin.serverPort: 0 is too small; give 1 or more"),
+        ("admin.idleTimeout=0", "", "zoo.cfg:8: admin.idleTimeout: 0 is too small; give 1 or more"),
         (
             "connectToLearnerMasterLimit=-1",
             "",
-            "zoo.cfg:7: connectToLearnerMasterLimit: -1 is too small; give 0 or more",
+            "zoo.cfg:8: connectToLearnerMasterLimit: -1 is too small; give 0 or more",
         ),
     ],
 )
@@ -153,7 +152,7 @@ def test_a_star_allows_every_word_and_a_word_itself(home: Home) -> None:
 def test_a_word_that_is_none_is_a_warning(home: Home) -> None:
     assert home.load("4lw.commands.whitelist=ruok mntr,isro").warnings == (
         (
-            f'{home.path}:7: 4lw.commands.whitelist: "ruok mntr" is no word of four letters; '
+            f'{home.path}:8: 4lw.commands.whitelist: "ruok mntr" is no word of four letters; '
             "put commas between words"
         ),
     )
@@ -188,7 +187,7 @@ def test_a_lease_that_can_be_renewed_in_time_is_accepted(
             2,
             "fle.leaseMargin=50 %",
             (
-                "zoo.cfg:7: fle.leaseMargin: a lease of 2 ticks, less a margin of 50 %, ...; "
+                "zoo.cfg:8: fle.leaseMargin: a lease of 2 ticks, less a margin of 50 %, ...; "
                 "give less than 50 %, or a syncLimit of 3 or more"
             ),
         ),
@@ -196,7 +195,7 @@ def test_a_lease_that_can_be_renewed_in_time_is_accepted(
             10,
             "fle.leaseMargin=90 %",
             (
-                "zoo.cfg:7: fle.leaseMargin: a lease of 10 ticks, less a margin of 90 %, ...; "
+                "zoo.cfg:8: fle.leaseMargin: a lease of 10 ticks, less a margin of 90 %, ...; "
                 "give less than 90 %, or a syncLimit of 11 or more"
             ),
         ),
@@ -204,7 +203,7 @@ def test_a_lease_that_can_be_renewed_in_time_is_accepted(
             5,
             "fle.leaseMargin=99.9 %",
             (
-                "zoo.cfg:7: fle.leaseMargin: a lease of 5 ticks, less a margin of 99.9 %, ...; "
+                "zoo.cfg:8: fle.leaseMargin: a lease of 5 ticks, less a margin of 99.9 %, ...; "
                 "give less than 80 %, or a syncLimit of 1001 or more"
             ),
         ),
@@ -227,5 +226,5 @@ def test_the_limit_that_is_asked_for_is_the_least_that_is_accepted(home: Home, t
 
 def test_who_never_leads_needs_no_time_to_renew(home: Home) -> None:
     assert home.load("fle.candidate=false", sync_limit=1).sync_limit == 1
-    (home.data / "myid").write_text("3")
+    (home.data / "myid").write_text("4")
     assert home.load("", sync_limit=1).sync_limit == 1

@@ -55,7 +55,10 @@ def test_groups_and_weights_come_from_the_dynamic_file(home: Home) -> None:
         ("zoo.cfg.dynamic.100000000", 0x1_0000_0000),
         ("zoo.cfg.dynamic.2A", 0x2A),
         ("zoo.cfg.dynamic.7fffffffffffffff", 2**63 - 1),
-        ("servers.100000000", 0),
+        ("servers.100000000", 0x1_0000_0000),
+        ("servers", 0),
+        ("zoo.cfg.dynamic.+10", 16),
+        ("zoo.cfg.dynamic.8000000000000000", 0),
         ("zoo.cfg.dynamic.next", 0),
         ("zoo.cfg.dynamic.1.bak", 0),
     ],
@@ -69,7 +72,10 @@ def test_the_version_is_the_hex_end_of_the_dynamic_file_s_name(home: Home, name:
     [
         (
             SERVERS + "version=1\n",
-            "zoo.cfg.dynamic:4: version: does not belong into a dynamic file; move it to zoo.cfg",
+            (
+                "zoo.cfg.dynamic:4: version: does not belong into a dynamic file; its name ends with it, "
+                "as in zoo.cfg.dynamic.1f"
+            ),
         ),
         (
             SERVERS + "foo=1\n",
@@ -103,9 +109,9 @@ def test_a_dynamic_file_that_is_not_there_is_named(home: Home) -> None:
         load_config(home.root / "zoo.cfg")
 
 
-def test_a_version_too_big_for_a_long_is_refused(home: Home) -> None:
-    assert "is not a signed 64-bit hexadecimal number" in home.error(
-        SERVERS, "zoo.cfg.dynamic.8000000000000000"
+def test_a_negative_version_is_refused(home: Home) -> None:
+    assert home.error(SERVERS, "zoo.cfg.dynamic.-1") == (
+        "zoo.cfg:4: dynamicConfigFile: version -1 is negative; give 0 or more"
     )
 
 

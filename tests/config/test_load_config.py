@@ -165,7 +165,6 @@ def test_a_value_is_read(
         ("syncLimit=-1", "zoo.cfg:7: syncLimit: -1 is too small; give 1 or more"),
         ("cnxTimeout=0", "zoo.cfg:7: cnxTimeout: 0 is too small; give 1 or more"),
         ("cnxTimeout=x", 'zoo.cfg:7: cnxTimeout: "x" is not a whole number'),
-        ("electionPortBindRetry=often", 'zoo.cfg:7: electionPortBindRetry: "often" is not a whole number'),
         ("quorumListenOnAllIPs=yes", 'zoo.cfg:7: quorumListenOnAllIPs: "yes" is neither true nor false'),
         (
             "fastleader.minNotificationInterval=0",

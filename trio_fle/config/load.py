@@ -4,20 +4,21 @@ import difflib
 import itertools
 import math
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from trio_fle.config.admin import admin_options
 from trio_fle.config.belonging import ACCEPT, check_belonging
-from trio_fle.config.keys import KNOWN, SERVER_KINDS, UNSUPPORTED, is_known
+from trio_fle.config.checks import check_other_keys, session_timeouts_ms, warn_relative
+from trio_fle.config.keys import BARE_PROPERTIES, KNOWN, UNSUPPORTED, is_known
 from trio_fle.config.member_config import MemberConfig, TransportOptions
 from trio_fle.config.myid import read_myid
+from trio_fle.config.properties import put_below, read_properties
 from trio_fle.config.rewriting import read_pending
+from trio_fle.config.servers import load_ensemble
 from trio_fle.config.settings import Settings
 from trio_fle.election.options import ElectionOptions
-from trio_fle.ensemble import Ensemble, build_ensemble
-from trio_fle.ensemble.ensemble import parse_version
+from trio_fle.ensemble import Ensemble
 from trio_fle.errors import ConfigError
 from trio_fle.vote import LearnerType
 
@@ -33,26 +34,33 @@ def load_config(
     overrides: Mapping[str, str] | None = None,
     myid: int | None = None,
     data_dir: str | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> MemberConfig:
-    """Read a zoo.cfg, the dynamic file it names, and ``dataDir/myid``. Blocking.
+    """Read a zoo.cfg, the dynamic file it names, and ``dataDir/myid``. Blocking; no name is looked up.
 
     ``overrides`` stand above the file, ``myid`` above the file of that name, ``data_dir`` above
-    ``dataDir``. Nothing is created or written. Raises ``ConfigError``: one line that names file, line
-    and key, and says what to do.
+    ``dataDir``; below the file are the system properties in ``JVMFLAGS`` and ``SERVER_JVMFLAGS`` of
+    ``environ``, where a Java server reads them. Nothing is created or written. Raises ``ConfigError``: one
+    line that names file, line and key, and says what to do.
     """
-    settings = _read_settings(Path(path), overrides or {}, data_dir)
+    settings = _read_settings(Path(path), overrides or {}, data_dir, environ or {})
     data = Path(settings.required("dataDir", "/var/lib/zookeeper"))
-    ensemble = _load_ensemble(settings)
+    ensemble = load_ensemble(settings)
     if not settings.boolean(ACCEPT, False):
         check_belonging(data, ensemble, settings.source)
     sid = _known(settings, ensemble, read_myid(data) if myid is None else myid)
+    return _member_config(Path(path), sid, data, settings, ensemble)
+
+
+def _member_config(path: Path, sid: int, data: Path, settings: Settings, ensemble: Ensemble) -> MemberConfig:
     tick_ms = settings.integer("tickTime", _DEFAULT_TICK_MS, at_least=1, hint="give milliseconds, as in 2000")
     init_limit = _required_ticks(settings, "initLimit", "10")
     sync_limit = _required_ticks(settings, "syncLimit", "5")
     learner_type = _learner_type(settings, ensemble, sid)
     election = _election_options(settings)
+    check_other_keys(settings)
     return MemberConfig(
-        path=Path(path),
+        path=path,
         myid=sid,
         data_dir=data,
         data_log_dir=Path(settings.text("dataLogDir") or data),
@@ -63,21 +71,25 @@ def load_config(
         learner_type=learner_type,
         election=election,
         transport=_transport_options(settings, tick_ms * sync_limit / 1000),
-        observer_election_delay_ms=settings.integer("observer.election.DelayMs", 200, at_least=0),
+        standalone_enabled=settings.boolean("standaloneEnabled", True),
+        session_timeouts_ms=session_timeouts_ms(settings, tick_ms),
+        observer_election_delay_ms=settings.property_integer("observer.election.DelayMs", 200, at_least=0),
         lease_margin=_lease_margin(settings, sync_limit if _may_lead(election, learner_type) else None),
         connect_limit=settings.integer("connectToLearnerMasterLimit", 0, at_least=0) or init_limit,
         admin=admin_options(settings, ensemble.servers[sid]),
         advertise=_advertised(settings, ensemble),
         settings=settings.items(),
-        warnings=tuple(settings.warnings),
-        trust_empty=settings.boolean("snapshot.trust.empty", False),
-        autocreate=settings.boolean("db.autocreate", True),
-        seen=read_pending(Path(path), ensemble),
+        trust_empty=settings.property_boolean("snapshot.trust.empty", False),
+        autocreate=settings.property_boolean("db.autocreate", True),
+        seen=read_pending(path, ensemble),
+        warnings=tuple(settings.warnings),  # the last, when all have been found
     )
 
 
-def _read_settings(path: Path, overrides: Mapping[str, str], data_dir: str | None) -> Settings:
-    """Read the file, and put above it what the command line says."""
+def _read_settings(
+    path: Path, overrides: Mapping[str, str], data_dir: str | None, environ: Mapping[str, str]
+) -> Settings:
+    """Read the file; put above it what the command line says, and below it the system properties."""
     settings = Settings.read(path)
     for key, value in overrides.items():
         settings.override(key, value, "--set")
@@ -85,6 +97,8 @@ def _read_settings(path: Path, overrides: Mapping[str, str], data_dir: str | Non
         settings.override("dataDir", data_dir, "--data-dir")
     _refuse_unsupported(settings)
     _warn_unknown(settings)
+    warn_relative(settings)
+    put_below(settings, read_properties(environ))
     return settings
 
 
@@ -101,38 +115,15 @@ def _refuse_unsupported(settings: Settings) -> None:
 def _warn_unknown(settings: Settings) -> None:
     """Name keys that nobody reads: ZooKeeper turns them into system properties without a word."""
     for key in settings.items():
-        if is_known(key):
-            continue
-        near = difflib.get_close_matches(key, sorted(KNOWN), n=1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        settings.warnings.append(f"{settings.place(key)}: {key}: unknown key{meant}")
-
-
-def _load_ensemble(settings: Settings) -> Ensemble:
-    several = settings.boolean("multiAddress.enabled", False)
-    members = _members(settings)
-    source, version = settings, 0
-    if (dynamic := settings.text("dynamicConfigFile")) is not None:
-        if members:
-            raise settings.error(
-                next(iter(members)), f"belongs into the dynamic file, {dynamic}, and not here"
+        if key in BARE_PROPERTIES:
+            settings.warnings.append(
+                f"{settings.place(key)}: {key}: has no effect here; it is a system property, -D{key}=..."
             )
-        source, version = Settings.read(Path(dynamic)), _version_of(dynamic)
-        settings.warnings += source.warnings
-        for key in source.items():
-            if key.partition(".")[0] not in SERVER_KINDS:
-                raise source.error(key, "does not belong into a dynamic file; move it to zoo.cfg")
-        members = _members(source)
-    if not any(key.startswith("server.") for key in members):
-        raise ConfigError(
-            f"{source.source}: names no servers; add a line server.N=host:quorumPort:electionPort for each"
-        )
-    try:
-        return build_ensemble(members, version, several_addresses=several)
-    except ConfigError as error:
-        key = str(error).partition(":")[0]
-        place = source.place(key) if key in source else source.source
-        raise ConfigError(f"{place}: {error}") from None
+        elif not is_known(key):
+            bare = key.removeprefix("zookeeper.")
+            near = [bare] if bare in KNOWN else difflib.get_close_matches(key, sorted(KNOWN), n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            settings.warnings.append(f"{settings.place(key)}: {key}: unknown key{meant}")
 
 
 def _known(settings: Settings, ensemble: Ensemble, sid: int) -> int:
@@ -140,16 +131,6 @@ def _known(settings: Settings, ensemble: Ensemble, sid: int) -> int:
         known = ", ".join(str(each) for each in sorted(ensemble.servers))
         raise ConfigError(f"{settings.source}: there is no server.{sid}, only {known}; is myid right?")
     return sid
-
-
-def _members(settings: Settings) -> dict[str, str]:
-    return {key: value for key, value in settings.items().items() if key.partition(".")[0] in SERVER_KINDS}
-
-
-def _version_of(dynamic: str) -> int:
-    """Version of a dynamic file: the hex number its name ends in (``zoo.cfg.dynamic.100000000``), or 0."""
-    match = re.search(r"\.dynamic\.([0-9a-fA-F]{1,16})$", dynamic)
-    return parse_version(match[1]) if match else 0
 
 
 def _required_ticks(settings: Settings, key: str, example: str) -> int:
@@ -203,10 +184,11 @@ def _learner_type(settings: Settings, ensemble: Ensemble, sid: int) -> LearnerTy
 
 
 def _election_options(settings: Settings) -> ElectionOptions:
-    first_ms = settings.integer("fastleader.minNotificationInterval", 200, at_least=1)
+    first_ms = settings.property_integer("fastleader.minNotificationInterval", 200, at_least=1)
+    last_ms = settings.property_integer("fastleader.maxNotificationInterval", 60_000, at_least=first_ms)
     return ElectionOptions(
         resend_min_s=first_ms / 1000,
-        resend_max_s=settings.integer("fastleader.maxNotificationInterval", 60_000, at_least=first_ms) / 1000,
+        resend_max_s=last_ms / 1000,
         finalize_wait_s=settings.duration_s("fle.finalizeWait", 0.2),
         early_finalize=settings.boolean("fle.earlyFinalize", True),
         candidate=settings.boolean("fle.candidate", True),
@@ -215,13 +197,13 @@ def _election_options(settings: Settings) -> ElectionOptions:
 
 
 def _transport_options(settings: Settings, sync_s: float) -> TransportOptions:
-    handshake_ms = settings.integer("quorumCnxnTimeoutMs", -1)
-    retries = settings.integer("electionPortBindRetry", _DEFAULT_BIND_RETRIES)
+    handshake_ms = settings.property_integer("quorumCnxnTimeoutMs", -1)
+    retries = settings.property_integer("electionPortBindRetry", _DEFAULT_BIND_RETRIES)
     return TransportOptions(
         cnx_timeout_s=settings.integer("cnxTimeout", 5000, at_least=1) / 1000,
         handshake_timeout_s=handshake_ms / 1000 if handshake_ms > 0 else sync_s,
         bind_retries=retries if retries >= 0 else _DEFAULT_BIND_RETRIES,
-        keep_alive=settings.boolean("tcpKeepAlive", True),
+        keep_alive=settings.property_boolean("tcpKeepAlive", True),
         user_timeout_s=sync_s,
         listen_on_all_ips=settings.boolean("quorumListenOnAllIPs", False),
         multi_address=settings.boolean("multiAddress.enabled", False),

@@ -78,6 +78,10 @@ class MemberConfig:
     learner_type: LearnerType
     election: ElectionOptions
     transport: TransportOptions
+    standalone_enabled: bool = True
+    """``standaloneEnabled``: one voter makes a Java server that runs alone, and a member all the same."""
+    session_timeouts_ms: tuple[int, int] = (6000, 60_000)
+    """Bounds for clients of a Java server (``minSessionTimeout``, ``maxSessionTimeout``)."""
     observer_election_delay_ms: int = 200
     lease_margin: float = 0.1
     """Part of the leader's lease that is not counted on (``fle.leaseMargin``)."""

@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 from typing import Final
 
+from trio_fle.ensemble.java_text import parse_long
 from trio_fle.errors import ConfigError
-from trio_fle.vote import MAX_LONG, MIN_LONG
+from trio_fle.vote import MAX_LONG
 
-_LONG: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
 _ORDINAL: Final = re.compile(r".*-([0-9]{1,9})", re.ASCII | re.DOTALL)
-_UNSET: Final = -1
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_NO_IDS: Final = {-1: "unset", MAX_LONG: "an observer without an id, on the wire"}
 
 
 def read_myid(data_dir: Path) -> int:
@@ -19,17 +20,17 @@ def read_myid(data_dir: Path) -> int:
     """
     path = data_dir / "myid"
     try:
-        lines = path.read_bytes().decode("utf-8", "replace").splitlines()
+        content = path.read_bytes().decode("utf-8", "replace")
     except FileNotFoundError:
         raise ConfigError(f"{path}: is missing; write this server's number N of server.N into it") from None
     except (OSError, ValueError) as error:  # ValueError: no file system has such a name
         raise ConfigError(f"{path}: can't be read: {getattr(error, 'strerror', error)}") from error
-    text = lines[0] if lines else ""
-    if not _LONG.fullmatch(text) or not MIN_LONG <= int(text) < MAX_LONG or int(text) == _UNSET:
+    text = _LINE_END.split(content, maxsplit=1)[0]
+    if (sid := parse_long(text)) in _NO_IDS or sid is None:
         raise ConfigError(
             f'{path}: "{text[:40]}" is no server id; write the N of server.N alone on the first line'
         )
-    return int(text)
+    return sid
 
 
 def myid_from_hostname(hostname: str, offset: int = 1) -> int:

@@ -9,18 +9,17 @@ from typing import Final
 import attrs
 import javaproperties
 
+from trio_fle.ensemble.java_text import BLANKS, decode_long, fits_int, parse_int
 from trio_fle.errors import ConfigError
 
-_INT: Final = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(ms|s)?", re.ASCII)
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%", re.ASCII)
-_INT_MAX: Final = 2**31 - 1
 _PORT_MAX: Final = 0xFFFF
 
 
 @attrs.frozen
 class Setting:
-    """One value and its place: ``zoo.cfg:7`` or ``--set``."""
+    """One value and its place: ``zoo.cfg:7``, ``--set`` or ``JVMFLAGS: -Dname=value``."""
 
     value: str
     place: str
@@ -35,10 +34,12 @@ class Settings:
     warnings: list[str] = attrs.field(factory=list)
     repeated: list[str] = attrs.field(factory=list)
     """What to say of each key that one file gives twice, where that is an error."""
+    properties: Mapping[str, Setting] = attrs.field(factory=dict)
+    """System properties of the environment, by their names, whether anybody reads them or not."""
 
     @classmethod
     def read(cls, path: Path) -> "Settings":
-        """Read a Java properties file: ISO-8859-1, the last of equal keys wins.
+        """Read a Java properties file: ISO-8859-1, blanks at both ends cut, the last of equal keys wins.
 
         Raises ``ConfigError`` where the file can't be read or has a malformed escape.
         """
@@ -52,7 +53,7 @@ class Settings:
             # the newline as written: line numbers are those an editor shows
             for element in javaproperties.parse(TextIOWrapper(BytesIO(data), "iso-8859-1", newline="")):
                 if isinstance(element, javaproperties.KeyValue):
-                    settings._add(element.key, element.value.strip(), f"{path}:{line}")
+                    settings._add(element.key.strip(BLANKS), element.value.strip(BLANKS), f"{path}:{line}")
                 line += len(re.findall(r"\r\n|\r|\n", element.source))
         except javaproperties.InvalidUEscapeError as error:
             raise ConfigError(f"{path}:{line}: {error}; write \\uXXXX with four hex digits") from error
@@ -70,7 +71,11 @@ class Settings:
 
     def override(self, key: str, value: str, place: str) -> None:
         """Set ``key`` from outside the file."""
-        self._settings[key] = Setting(value.strip(), place)
+        self.put(key, Setting(value.strip(), place))
+
+    def put(self, key: str, setting: Setting) -> None:
+        """Set ``key`` to a value with a place of its own."""
+        self._settings[key] = setting
 
     def items(self) -> Mapping[str, str]:
         """Return all keys with their values."""
@@ -102,15 +107,41 @@ class Settings:
         """Return a whole number (a Java int)."""
         if (value := self.text(key)) is None:
             return default
-        if not _INT.fullmatch(value) or abs(int(value)) > _INT_MAX:
+        if (number := parse_int(value)) is None:
             raise self.error(key, f'"{value[:40]}" is not a whole number{hint and f"; {hint}"}')
-        if at_least is not None and int(value) < at_least:
-            raise self.error(key, f"{int(value)} is too small; give {at_least} or more")
-        return int(value)
+        return self._at_least(key, number, at_least)
+
+    def property_integer(self, key: str, default: int, *, at_least: int | None = None) -> int:
+        """Return a whole number as ``Integer.getInteger`` does: what is none is a warning, and the default.
+
+        ``0x1f4`` and ``0764`` (octal) are numbers there.
+        """
+        if (value := self.text(key)) is None:
+            return default
+        number = decode_long(value)
+        if number is None or not fits_int(number):
+            self.warnings.append(
+                f'{self.place(key)}: {key}: "{value[:40]}" is not a whole number; {default} is taken'
+            )
+            return default
+        if value.lstrip("+-").startswith("0") and number:
+            self.warnings.append(f'{self.place(key)}: {key}: "{value[:40]}" is {number}, as Java reads it')
+        return self._at_least(key, number, at_least)
+
+    def _at_least(self, key: str, number: int, at_least: int | None) -> int:
+        if at_least is not None and number < at_least:
+            raise self.error(key, f"{number} is too small; give {at_least} or more")
+        return number
 
     def port(self, key: str, default: int, *, at_least: int = 1) -> int:
         """Return a port, or 0 where that means something."""
-        number = self.integer(key, default, at_least=at_least)
+        return self._up_to_port_max(key, self.integer(key, default, at_least=at_least))
+
+    def property_port(self, key: str, default: int) -> int:
+        """Return a port that is read as ``property_integer`` reads."""
+        return self._up_to_port_max(key, self.property_integer(key, default, at_least=1))
+
+    def _up_to_port_max(self, key: str, number: int) -> int:
         if number > _PORT_MAX:
             raise self.error(key, f"{number} is no port; give one up to {_PORT_MAX}")
         return number
@@ -121,6 +152,17 @@ class Settings:
             return default
         if value.lower() not in ("true", "false"):
             raise self.error(key, f'"{value[:40]}" is neither true nor false')
+        return value.lower() == "true"
+
+    def property_boolean(self, key: str, default: bool) -> bool:
+        """Return a truth value as ``Boolean.getBoolean`` does: whatever is not true is false."""
+        if key not in self:
+            return default
+        value = self._settings[key].value
+        if value.lower() not in ("true", "false"):
+            self.warnings.append(
+                f'{self.place(key)}: {key}: "{value[:40]}" is neither true nor false; false is taken'
+            )
         return value.lower() == "true"
 
     def duration_s(self, key: str, default_s: float) -> float:
