@@ -1,6 +1,7 @@
 """System properties, where the start scripts of Java servers have them: ``JVMFLAGS``, ``SERVER_JVMFLAGS``.
 
 ``zkServer.sh`` puts ``SERVER_JVMFLAGS`` in front of ``JVMFLAGS``; of two equal ``-D`` a JVM takes the last.
+It splits them at blanks and leaves quotes to Java, which can't start with most; here they mean what they say.
 """
 
 import difflib
@@ -8,7 +9,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
-from trio_fle.config.keys import BARE_PROPERTIES, FILE_ONLY, PROPERTIES, SWITCHES_BY_PROPERTY
+from trio_fle.config.keys import BARE_PROPERTIES, BOOLEANS, FILE_ONLY, PROPERTIES, SWITCHES_BY_PROPERTY
 from trio_fle.config.settings import Setting, Settings
 from trio_fle.errors import ConfigError
 
@@ -51,13 +52,21 @@ def put_below(settings: Settings, properties: Mapping[str, Setting]) -> None:
                 )
         elif key in _READ:
             if key not in settings:
-                settings.put(key, setting)
+                settings.put(key, _as_in_file(settings, key, setting))
         elif key in FILE_ONLY:
             settings.warnings.append(
                 f"{setting.place}: is no property that anybody reads; write {key}=... into zoo.cfg"
             )
         elif near := _near(key):
             settings.warnings.append(f"{setting.place}: unknown property; did you mean -D{near}?")
+
+
+def _as_in_file(settings: Settings, key: str, setting: Setting) -> Setting:
+    """Write true or false where zoo.cfg has the same switch: what is not true is false for a property."""
+    if key not in BOOLEANS or setting.value.lower() in ("true", "false"):
+        return setting
+    settings.warnings.append(f"{setting.place}: neither true nor false; false is taken")
+    return Setting("false", setting.place)
 
 
 def _near(key: str) -> str | None:
