@@ -54,6 +54,24 @@ def test_a_wrong_configuration_is_one_line_and_status_2(
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            "-Dzookeeper.cnxTimeout=x",
+            'JVMFLAGS: -Dzookeeper.cnxTimeout=x: cnxTimeout: "x" is not a whole number',
+        ),
+        ("-Da='b", "JVMFLAGS: no closing quotation; quote each option as a whole, as in '-Dname=a value'"),
+    ],
+)
+def test_the_environment_of_java_servers_is_read_by_the_command(
+    flags: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JVMFLAGS", flags)
+    done = run(str(write(tmp_path)))
+    assert (done.returncode, done.stderr) == (2, f"trio-fle: {message}\n")
+
+
 def test_a_port_in_use_is_one_line_and_status_3_after_the_retries(tmp_path: Path) -> None:
     path = write(tmp_path, "electionPortBindRetry=2")
     port = int(path.read_text().split("server.1=")[1].split()[0].rpartition(":")[2])

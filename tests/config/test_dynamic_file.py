@@ -102,6 +102,28 @@ def test_a_server_line_beside_a_dynamic_file_is_refused(home: Home) -> None:
     )
 
 
+def test_relative_paths_begin_where_the_member_is_started(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in Java: not at the directory of zoo.cfg, which has a server list here, too."""
+    home.load(SERVERS)
+    elsewhere = home.root / "elsewhere"
+    (elsewhere / "data").mkdir(parents=True)
+    (elsewhere / "data" / "myid").write_text("2")
+    (elsewhere / "list.1f").write_text(SERVERS + "server.4=h:1:5:observer\n")
+    text = "dataDir=./data\ninitLimit=10\nsyncLimit=5\ndynamicConfigFile=list.1f\n"
+    (home.root / "zoo.cfg").write_text(text)
+    monkeypatch.chdir(elsewhere)
+    config = load_config("../zoo.cfg")
+    assert (config.myid, config.ensemble.version, config.ensemble.observers) == (2, 0x1F, {4})
+    assert config.warnings == (
+        (
+            "../zoo.cfg:4: dynamicConfigFile: list.1f depends on where the member is started; "
+            "write the whole path"
+        ),
+    )
+
+
 def test_a_dynamic_file_that_is_not_there_is_named(home: Home) -> None:
     home.load(SERVERS)
     (home.root / "zoo.cfg.dynamic").unlink()

@@ -10,6 +10,7 @@ from typing import NoReturn
 import pytest
 from config_table import Case, load_table, shortened, told
 
+from trio_fle.config import load_config
 from trio_fle.errors import ConfigError
 
 TABLE = load_table()
@@ -42,6 +43,19 @@ def test_it_is_refused(case: Case, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         case.load(tmp_path)
     assert shortened(str(caught.value), tmp_path) == case.error
+
+
+def test_names_that_nobody_knows_now_are_no_matter(tmp_path: Path) -> None:
+    (tmp_path / "myid").write_text("1")
+    path = tmp_path / "zoo.cfg"
+    path.write_text(
+        f"dataDir={tmp_path}\ninitLimit=10\nsyncLimit=5\nadmin.serverAddress=admin.invalid\n"
+        "clientPort=2181\nclientPortAddress=client.invalid\nkerberos.canonicalizeHostNames=true\n"
+        + "".join(f"server.{sid}=zk-{sid}.invalid:1:2;zk-{sid}.invalid:2181\n" for sid in (1, 2, 3))
+    )
+    config = load_config(path)
+    assert config.me.addresses[0].host == "zk-1.invalid"
+    assert str(config.admin.client_address) == "zk-1.invalid:2181"
 
 
 def test_no_two_cases_are_about_the_same() -> None:
