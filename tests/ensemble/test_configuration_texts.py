@@ -272,6 +272,12 @@ def test_other_weights_make_another_ensemble() -> None:
     assert not parse_ensemble(grouped).same_members(parse_ensemble(grouped + "\nweight.1=2"))
 
 
+def test_the_order_within_a_group_is_no_difference() -> None:
+    one, other = parse_ensemble(THREE + "\ngroup.1=3:1:2"), parse_ensemble(THREE + "\ngroup.1=1:2:3")
+    assert one.same_members(other)
+    assert one.text == other.text
+
+
 def test_the_order_of_addresses_is_no_difference() -> None:
     one = parse_ensemble("server.1=a:1:2|b:1:2|a:3:4", several_addresses=True)
     other = parse_ensemble("server.1=a:3:4|a:1:2|b:1:2", several_addresses=True)

@@ -83,6 +83,11 @@ def check_voters(settings: Settings, source: Settings, ensemble: Ensemble) -> No
             f"{source.source}: {voters} participants tolerate no more failures than {voters - 1}; "
             "have an odd number"
         )
+    if not ensemble.verifier.contains_quorum(ensemble.voters):
+        settings.warnings.append(
+            f"{source.source}: all participants together are no quorum, so nobody is ever elected; "
+            "look at the group and weight lines"
+        )
     at: dict[HostPort, int] = {}
     for sid, server in sorted(ensemble.servers.items()):
         for address in server.addresses:

@@ -73,7 +73,9 @@ def _member_config(path: Path, sid: int, data: Path, settings: Settings, ensembl
         transport=_transport_options(settings, tick_ms * sync_limit / 1000),
         standalone_enabled=settings.boolean("standaloneEnabled", True),
         session_timeouts_ms=session_timeouts_ms(settings, tick_ms),
-        observer_election_delay_ms=settings.property_integer("observer.election.DelayMs", 200, at_least=0),
+        observer_election_delay_ms=settings.property_integer(
+            "observer.election.DelayMs", 200, at_least=0, is_long=True
+        ),
         lease_margin=_lease_margin(settings, sync_limit if _may_lead(election, learner_type) else None),
         connect_limit=settings.integer("connectToLearnerMasterLimit", 0, at_least=0) or init_limit,
         admin=admin_options(settings, ensemble.servers[sid]),

@@ -111,7 +111,9 @@ class Settings:
             raise self.error(key, f'"{value[:40]}" is not a whole number{hint and f"; {hint}"}')
         return self._at_least(key, number, at_least)
 
-    def property_integer(self, key: str, default: int, *, at_least: int | None = None) -> int:
+    def property_integer(
+        self, key: str, default: int, *, at_least: int | None = None, is_long: bool = False
+    ) -> int:
         """Return a whole number as ``Integer.getInteger`` does: what is none is a warning, and the default.
 
         ``0x1f4`` and ``0764`` (octal) are numbers there.
@@ -119,7 +121,7 @@ class Settings:
         if (value := self.text(key)) is None:
             return default
         number = decode_long(value)
-        if number is None or not fits_int(number):
+        if number is None or not (is_long or fits_int(number)):
             self.warnings.append(
                 f'{self.place(key)}: {key}: "{value[:40]}" is not a whole number; {default} is taken'
             )

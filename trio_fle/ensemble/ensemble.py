@@ -51,8 +51,10 @@ class Ensemble:
         lines = [f"server.{sid}={self.servers[sid]}" for sid in _hash_order(self.servers)]
         if isinstance(self.verifier, Hierarchical):
             groups = dict(self.verifier.groups)
+            grouped = _hash_order(sid for sids in groups.values() for sid in sids)
+            inside = {gid: [sid for sid in grouped if sid in sids] for gid, sids in groups.items()}
             weights = dict(self.verifier.weights)
-            lines += [f"group.{gid}={':'.join(map(str, groups[gid]))}" for gid in _hash_order(groups)]
+            lines += [f"group.{gid}={':'.join(map(str, inside[gid]))}" for gid in _hash_order(groups)]
             lines += [f"weight.{sid}={weights[sid]}" for sid in _hash_order(weights)]
         lines.append(f"version={self.version & _UNSIGNED:x}")
         return "\n".join(lines)
@@ -197,4 +199,6 @@ def _hierarchical(
         if sid not in grouped:
             raise ConfigError(f"server {sid} is in no group; add it to a group line")
     weights = dict.fromkeys(voters, 1) | weights
-    return Hierarchical(voters, tuple(sorted(groups.items())), tuple(sorted(weights.items())))
+    # the order within a group is no difference between servers; Java does not keep it either
+    ordered = ((gid, tuple(sorted(sids))) for gid, sids in sorted(groups.items()))
+    return Hierarchical(voters, tuple(ordered), tuple(sorted(weights.items())))

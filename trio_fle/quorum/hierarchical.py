@@ -9,7 +9,7 @@ import attrs
 class Hierarchical:
     """Groups of servers with weights. Source: ``QuorumHierarchical``.
 
-    ``groups`` are (group number, its server ids in the order they were written) and ``weights`` are
+    ``groups`` are (group number, its server ids in ascending order) and ``weights`` are
     (server id, weight), both in ascending order of number. An id without a weight weighs 0. A group whose
     weights sum up to 0 does not count at all.
     """
