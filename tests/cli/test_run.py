@@ -59,7 +59,7 @@ def test_a_wrong_configuration_is_one_line_and_status_2(
     [
         (
             "-Dzookeeper.cnxTimeout=x",
-            'JVMFLAGS: -Dzookeeper.cnxTimeout=x: cnxTimeout: "x" is not a whole number',
+            'JVMFLAGS: -Dzookeeper.cnxTimeout=...: cnxTimeout: "x" is not a whole number',
         ),
         ("-Da='b", "JVMFLAGS: no closing quotation; quote each option as a whole, as in '-Dname=a value'"),
     ],

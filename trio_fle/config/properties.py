@@ -31,7 +31,8 @@ def read_properties(environ: Mapping[str, str]) -> dict[str, Setting]:
         for word in words:
             name, _, value = word.removeprefix("-D").partition("=")
             if word.startswith("-D"):
-                properties[name] = Setting(value, f"{variable}: -D{name}={value[:40]}")
+                # without the value: some are secrets
+                properties[name] = Setting(value, f"{variable}: -D{name}=...")
     return properties
 
 

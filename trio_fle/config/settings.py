@@ -19,7 +19,7 @@ _PORT_MAX: Final = 0xFFFF
 
 @attrs.frozen
 class Setting:
-    """One value and its place: ``zoo.cfg:7``, ``--set`` or ``JVMFLAGS: -Dname=value``."""
+    """One value and its place: ``zoo.cfg:7``, ``--set`` or ``JVMFLAGS: -Dname=...``."""
 
     value: str
     place: str
