@@ -46,7 +46,7 @@ def test_the_name_of_the_dynamic_file_ends_in_the_version(version: int, name: st
         ("tickTime=1\nserver.1=h:1:2", "tickTime=1\n" + POINTER),
         ("tickTime=1", "tickTime=1\n" + POINTER),
         ("server.1=h:1:2\n# mine\n! too\n\n tickTime : 1\n", "# mine\n! too\n\n tickTime : 1\n" + POINTER),
-        ("group.1=1\nweight.1=2\npeerType=observer\na=b\n", "a=b\n" + POINTER),
+        ("group.1=1\nweight.1=2\npeerType=observer\nversion=1\na=b\n", "a=b\n" + POINTER),
         ("dynamicConfigFile=/old\n# kept\n", POINTER + "# kept\n"),
         ("dynamicConfigFile=/old\na=b\ndynamicConfigFile=/older\n", POINTER + "a=b\n"),
         ("a=b\r\nserver.1=h:\\\r\n  1:2\r\nc=d\r\n", "a=b\r\nc=d\r\n" + POINTER),

@@ -1,5 +1,6 @@
 """Options that every command with a zoo.cfg has, and the configuration that they choose."""
 
+import os
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -49,7 +50,7 @@ def load_chosen(
     overrides = _parse_settings(settings)
     if strict:
         refuse_repeated_keys(config, overrides)
-    return load_config(config, overrides=overrides, myid=myid, data_dir=data_dir)
+    return load_config(config, overrides=overrides, myid=myid, data_dir=data_dir, environ=os.environ)
 
 
 def _parse_settings(settings: Sequence[str]) -> dict[str, str]:

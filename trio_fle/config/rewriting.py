@@ -17,7 +17,7 @@ from typing import Final
 
 import javaproperties
 
-from trio_fle.config.keys import SERVER_KINDS
+from trio_fle.config.keys import is_member_key
 from trio_fle.ensemble import Ensemble, parse_ensemble
 from trio_fle.errors import ConfigError
 
@@ -26,6 +26,8 @@ CHARSET: Final = "iso-8859-1"
 
 _CLIENT_KEYS: Final = frozenset({"clientPort", "clientPortAddress"})
 _POINTER: Final = "dynamicConfigFile"
+_MOVED: Final = frozenset({"peerType", "version"})
+"""What the dynamic file and its name tell as well."""
 
 
 def dynamic_path(path: Path, version: int) -> Path:
@@ -74,7 +76,7 @@ def static_text(text: str, dynamic: Path, *, without_client: bool) -> str:
         source = element.source
         if isinstance(element, javaproperties.KeyValue):
             key = element.key
-            if key.partition(".")[0] in SERVER_KINDS or key == "peerType":
+            if is_member_key(key) or key in _MOVED:
                 continue
             if without_client and key in _CLIENT_KEYS:
                 continue
