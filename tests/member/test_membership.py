@@ -221,3 +221,16 @@ async def test_a_role_changes_with_the_configuration(
         ensemble.leader()
         member: VirtualMember = ensemble.running[4] if 4 in ensemble.running else ensemble.running[1]
         assert member.member.status.config_version == FIRST + 1
+
+
+async def test_the_ensemble_that_a_member_belongs_to_is_kept_once_it_has_a_leader(
+    autojump_clock: MockClock,
+) -> None:
+    async with playing(THREE | {4: "observer"}) as ensemble:
+        await ensemble.start(1)
+        await trio.sleep(5)
+        assert ensemble.storages[1].ensemble == "", "it has no leader yet"
+        await ensemble.start(2, 3, 4)
+        await trio.sleep(5)
+        kept = {storage.ensemble for storage in ensemble.storages.values()}
+        assert kept == {reconfigured(ensemble.roles, FIRST).text}
