@@ -29,7 +29,7 @@ RANK = [
 
 PURE = set(RANK[: RANK.index("config")])
 PURE_IMPORTS = {"attrs", "javaproperties", "trio_fle"} | {
-    "collections", "enum", "functools", "ipaddress", "math", "re", "struct", "typing"
+    "collections", "enum", "functools", "ipaddress", "itertools", "math", "re", "struct", "typing"
 }  # fmt: skip
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 45

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from checked import THREE, configured
 
-from trio_fle.check.finding import Finding, Severity
+from trio_fle.check.finding import Finding
 from trio_fle.check.timing import timeouts, timing_findings
 from trio_fle.peers.names import Names
 
@@ -46,19 +46,11 @@ def test_every_time_out_is_told_in_ms(tmp_path: Path) -> None:
         ("2000 10 5", "fle.leaseMargin=0 %\n", ["no_lease_margin"]),
         ("2000 10 5", "maxSessionTimeout=10000\n", ["short_session"]),
         ("2000 10 5", "maxSessionTimeout=10001\n", []),
-        ("2000 10 5", "minSessionTimeout=50000\n", ["session_timeout"]),
-        ("2000 10 5", "minSessionTimeout=soon\n", ["session_timeout"]),
         ("2000 10 5", "minSessionTimeout=-1\nmaxSessionTimeout=-1\n", []),
     ],
 )
 def test_what_is_a_risk(limits: str, extra: str, expected: list[str], tmp_path: Path) -> None:
     assert [each.code for each in found(tmp_path, extra, limits=limits)] == expected
-
-
-def test_what_a_java_server_refuses_is_an_error(tmp_path: Path) -> None:
-    for extra in ("minSessionTimeout=500000\n", "maxSessionTimeout=1h\n"):
-        (refused,) = found(tmp_path, extra, limits="2000 10 5")
-        assert refused.severity is Severity.ERROR
 
 
 def test_on_loopback_short_time_outs_are_fine(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_voters_groups_and_weights(
     "lines",
     [
         THREE + "group.1=1:2:3\nweight.1=0\nweight.2=0\nweight.3=0\n",
-        servers(VOTER, OBSERVER) + "group.1=1:2\nweight.2=5\n",
+        servers(VOTER, OBSERVER) + "standaloneEnabled=false\ngroup.1=1:2\nweight.2=5\n",
     ],
 )
 def test_where_no_quorum_is_possible_that_is_an_error(lines: str, tmp_path: Path) -> None:

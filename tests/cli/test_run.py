@@ -1,10 +1,12 @@
 """The command: what it refuses and how, and how it stops."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -132,3 +134,19 @@ def test_every_command_has_help(command: list[str]) -> None:
     done = CliRunner().invoke(main, [*command, "--help"])
     assert done.exit_code == 0
     assert ("Example:" in done.output) is bool(command)
+
+
+def test_an_echo_that_comes_when_all_is_over_changes_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "trio_fle", "run", str(write(tmp_path)), "--log-format", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "election.started" not in process.stdout.readline():
+            pass
+        os.kill(process.pid, signal.SIGINT)
+        while "member.stopped" not in process.stdout.readline():
+            pass
+        while process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGINT)
+            time.sleep(0.001)
+        assert process.returncode == 0

@@ -1,10 +1,9 @@
 """The time-outs that follow from a configuration, and findings about them."""
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
-from trio_fle.check.finding import Finding, error, warning
+from trio_fle.check.finding import Finding, warning
 from trio_fle.config import MemberConfig
 from trio_fle.peers.names import Names
 
@@ -12,10 +11,6 @@ MIN_SYNC_MS: Final = 500
 """A pause of some hundred ms is nothing special on a network, in a garbage collection or on a busy host."""
 
 MAX_SYNC_MS: Final = 60_000
-
-_INT: Final = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
-_JAVA_MIN_TICKS: Final = 2
-_JAVA_MAX_TICKS: Final = 20
 
 
 def timeouts(config: MemberConfig) -> dict[str, float]:
@@ -82,36 +77,15 @@ def timing_findings(config: MemberConfig, names: Names) -> Iterator[Finding]:
             "no_lease_margin",
             "fle.leaseMargin=0 %: if one clock runs a little faster, two members may lead at once; give 10 %",
         )
-    yield from _session_findings(config)
+    yield from _session_findings(config, ms["sync_ms"])
 
 
-def _session_findings(config: MemberConfig) -> Iterator[Finding]:
-    """Look at the keys for clients of Java servers; members of ours have none."""
-    ticks = {"minSessionTimeout": _JAVA_MIN_TICKS, "maxSessionTimeout": _JAVA_MAX_TICKS}
-    if not config.settings.keys() & ticks.keys():
-        return
-    session_ms = {key: default * config.tick_time_ms for key, default in ticks.items()}
-    for key in ticks:
-        text = config.settings.get(key, "")
-        if text and not _INT.fullmatch(text):
-            yield error(
-                "session_timeout",
-                f'{key}: "{text[:40]}" is not a whole number: no Java server starts with it; give '
-                "milliseconds",
-            )
-        elif text and int(text) > 0:
-            session_ms[key] = int(text)
-    shortest, longest = session_ms["minSessionTimeout"], session_ms["maxSessionTimeout"]
-    sync_ms = timeouts(config)["sync_ms"]
-    if shortest > longest:
-        yield error(
-            "session_timeout",
-            f"minSessionTimeout ({shortest} ms) is larger than maxSessionTimeout ({longest} ms): no Java "
-            "server starts with that; swap them",
-        )
-    elif longest <= sync_ms:
+def _session_findings(config: MemberConfig, sync_ms: float) -> Iterator[Finding]:
+    """Look at the sessions of clients of Java servers; members of ours have none."""
+    longest_ms = config.session_timeouts_ms[1]
+    if {"minSessionTimeout", "maxSessionTimeout"} & config.settings.keys() and longest_ms <= sync_ms:
         yield warning(
             "short_session",
-            f"maxSessionTimeout is {longest} ms, and tickTime * syncLimit {sync_ms} ms: when a leader falls "
-            "silent, all sessions expire before there is another; make it larger",
+            f"maxSessionTimeout is {longest_ms} ms, and tickTime * syncLimit {sync_ms} ms: when a leader "
+            "falls silent, all sessions expire before there is another; make it larger",
         )

@@ -23,6 +23,7 @@ from trio_fle.errors import ConfigError, MemberStoppedError
 from trio_fle.member import Member, open_member
 from trio_fle.telemetry import LogWriter, Notifier, build_logger, watch_loop
 
+STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 ECHO_S: Final = 1.0
 RESTART_AFTER_S: Final = 1.0
 """Pause before a command that ended by itself is started again."""
@@ -106,6 +107,8 @@ def run(
     hooks = Hooks(loaded.myid, log, on_leader=hook_of["--on-leader"], on_follower=hook_of["--on-follower"])
     try:
         trio.run(_serve, loaded, writer, log, Extras(command, on_child_exit, hooks))
+        for number in STOPS:
+            signal.signal(number, signal.SIG_IGN)  # an interpreter that ends would end by them
     except MemberStoppedError as error:
         raise Exit(str(error), STOPPED) from error
 
@@ -200,9 +203,12 @@ async def _stop_on_signal(
 ) -> None:
     """Ask for a stop at the first SIGTERM or SIGINT; one that comes later ends the process at once.
 
-    Some senders signal a process and its group, so that it gets two for one: the echo is not counted.
+    Some senders signal a process and its group, so that it gets two for one: the echo is not counted, nor
+    does one that comes when all is over change how this process ends.
     """
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    for each in STOPS:
+        signal.signal(each, lambda *_: None)  # what the receiver leaves behind
+    with trio.open_signal_receiver(*STOPS) as signals:
         task_status.started()
         first_at = math.inf
         async for number in signals:
