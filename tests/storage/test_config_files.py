@@ -1,5 +1,6 @@
 """The files of a configuration that changes, on a disk whose power may fail at any moment."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,13 @@ async def test_a_directory_that_can_not_be_written_is_said_and_zoo_cfg_stays(tmp
     with pytest.raises(StorageError, match=r"zoo\.cfg\.dynamic\.100000000: can't be written: Is a directory"):
         await DurableConfigFiles(path).commit(FIRST, own_client=True, drop_pending=True)
     assert path.read_text() == before
+
+
+async def test_a_place_where_nothing_can_be_kept_is_said_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = DurableConfigFiles(put(tmp_path))
+    await writer.check()
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(StorageError, match="can't be written, and reconfigEnabled=true keeps"):
+        await writer.check()

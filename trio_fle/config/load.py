@@ -83,7 +83,7 @@ def _member_config(path: Path, sid: int, data: Path, settings: Settings, ensembl
         settings=settings.items(),
         trust_empty=settings.property_boolean("snapshot.trust.empty", False),
         autocreate=settings.property_boolean("db.autocreate", True),
-        seen=read_pending(path, ensemble),
+        seen=read_pending(path, ensemble) if election.reconfig else ensemble,
         warnings=tuple(settings.warnings),  # the last, when all have been found
     )
 

@@ -104,7 +104,7 @@ async def build_member(
 ) -> Member:
     """Load the data directory and put a member's parts together; nothing runs yet.
 
-    Raises ``StorageError`` where the data directory can't be used.
+    Raises ``StorageError`` where the data directory can't be used, or a changed configuration not be kept.
     """
     commitments = Commitments(storage, clock, await storage.load())
     options = config.election
@@ -123,7 +123,10 @@ async def build_member(
     if config.learner_type is LearnerType.OBSERVER:
         manager.redial_max_s = OBSERVER_RESEND_MAX_S  # no voter dials an observer unasked
     election.manager = manager
-    membership = Membership(config, files or DurableConfigFiles(config.path), storage, election, manager, log)
+    files = files or DurableConfigFiles(config.path)
+    if config.reconfig_enabled:
+        await files.check()
+    membership = Membership(config, files, storage, election, manager, log)
     return Member(membership, transport, commitments, election, manager, log)
 
 

@@ -5,6 +5,7 @@ goes last. A crash on the way leaves the old zoo.cfg and the pending configurati
 starts with both, and needs the quorums of both.
 """
 
+import os
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -25,6 +26,9 @@ class ConfigFiles(Protocol):
     A write that has begun is finished, whether cancelled or not; ``StorageError`` where that is impossible.
     """
 
+    async def check(self) -> None:
+        """Raise ``StorageError`` where nothing can be written."""
+
     async def keep_pending(self, ensemble: Ensemble) -> None:
         """Keep a configuration that a leader has proposed."""
 
@@ -43,6 +47,10 @@ class DurableConfigFiles:
     path: Path
     _limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1), init=False)
 
+    async def check(self) -> None:
+        """Ask whether files beside zoo.cfg may be made: better now than when the configuration changes."""
+        await trio.to_thread.run_sync(self._check, limiter=self._limiter)
+
     async def keep_pending(self, ensemble: Ensemble) -> None:
         """Write ``zoo.cfg.dynamic.next``."""
         await trio.to_thread.run_sync(self._keep_pending, ensemble, limiter=self._limiter)
@@ -52,6 +60,13 @@ class DurableConfigFiles:
         await trio.to_thread.run_sync(self._commit, ensemble, own_client, drop_pending, limiter=self._limiter)
 
     # In a thread
+
+    def _check(self) -> None:
+        if not os.access(self._real.parent, os.W_OK | os.X_OK):
+            raise StorageError(
+                f"{self._real.parent}: can't be written, and reconfigEnabled=true keeps configurations that "
+                "change there; make it writable for this user, or set reconfigEnabled=false"
+            )
 
     def _keep_pending(self, ensemble: Ensemble) -> None:
         write_atomically(next_path(self._real), dynamic_text(ensemble, with_version=True).encode(CHARSET))
