@@ -10,7 +10,7 @@ import pytest
 import trio
 from ports import free_ports
 from processes import Plan, Server, open_servers, story
-from zk_client import Client, open_client, wait_leader
+from zk_client import Client, open_client, srvr, wait_leader
 
 pytestmark = [pytest.mark.interop, pytest.mark.java]
 
@@ -27,11 +27,14 @@ class Ensemble:
     servers: dict[int, Server]
     admin: dict[int, int]
 
-    def line(self, sid: int, *, role: str | None = None, election: int | None = None) -> str:
-        """The server line of ``sid``, with another role or election port."""
+    def line(
+        self, sid: int, *, role: str | None = None, election: int | None = None, client: int | None = None
+    ) -> str:
+        """The server line of ``sid``, with another role or other ports."""
         quorum, port = self.plan.ports[sid]
         role = role or self.plan.roles[sid]
-        return f"server.{sid}=127.0.0.1:{quorum}:{election or port}:{role};127.0.0.1:{self.plan.clients[sid]}"
+        client = client or self.plan.clients[sid]
+        return f"server.{sid}=127.0.0.1:{quorum}:{election or port}:{role};127.0.0.1:{client}"
 
     async def status(self, sid: int) -> dict[str, object]:
         """What ``/status`` of a member of ours says; nothing while it does not answer."""
@@ -119,6 +122,13 @@ async def test_a_java_ensemble_is_reconfigured_and_ours_end_with_the_same_config
             await (await trio.open_tcp_stream("127.0.0.1", ports[1])).aclose()
             with pytest.raises(OSError, match="all attempts to connect"):
                 await trio.open_tcp_stream("127.0.0.1", play.plan.ports[VOTER][1])
+            assert (await srvr(clients[OBSERVER]))["Mode"] == "observer"
+            (port,) = free_ports(1)
+            text = await client.reconfigure(joining=play.line(OBSERVER, client=port))
+            await play.wait_same(text, java=leader)
+            while (await srvr(port)).get("Mode") != "observer":  # noqa: ASYNC110
+                await trio.sleep(0.05)
+            assert await srvr(clients[OBSERVER]) == {}
             # roles change
             text = await client.reconfigure(joining=play.line(OBSERVER, role="participant"))
             await play.wait_same(text, java=leader)
