@@ -8,12 +8,12 @@ import attrs
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_fle.quorum import all_quorums
 from trio_fle.sim.conditions import RETRANSMIT_S
 from trio_fle.sim.invariants import ENDS, NOBODY_FAILS, Checker, ViolationError
 from trio_fle.sim.members.disk import VirtualDisk
-from trio_fle.sim.members.ensemble import VirtualEnsemble, ensemble_of
+from trio_fle.sim.members.ensemble import VirtualEnsemble
 from trio_fle.sim.members.network import VirtualNetwork
+from trio_fle.sim.members.operator import Operator
 from trio_fle.sim.members.scheduling import deterministic
 from trio_fle.sim.members.story import TICK_MS, Fault, Story, draw
 from trio_fle.sim.members.striking import Striker, start_again
@@ -51,6 +51,7 @@ class _Play:
     net: VirtualNetwork = attrs.field(init=False)
     watcher: Watcher = attrs.field(init=False)
     ensemble: VirtualEnsemble = attrs.field(init=False)
+    operator: Operator = attrs.field(init=False)
     mended_s: float = attrs.field(default=0.0, init=False)
     starts: trio.Nursery = attrs.field(init=False)
     """Of members that are started again."""
@@ -62,9 +63,8 @@ class _Play:
         self.rng = random.Random(story.seed ^ 0x5EED)
         timeout_s = story.sync_limit * TICK_MS / 1000
         self.net = VirtualNetwork(story.conditions, self.rng, timeout_s)
-        verifier = ensemble_of(story.roles).verifier
         self.watcher = Watcher(
-            Checker(lambda sids: all_quorums([verifier], sids)), trio.CancelScope(), self.trace
+            Checker(lambda sids: self.operator.is_quorum(sids)), trio.CancelScope(), self.trace
         )
         self.net.tap = self.watcher.tap
 
@@ -91,16 +91,21 @@ class _Play:
     async def _live(self) -> None:
         async with trio.open_nursery() as nursery:
             self.watcher.ensemble = self.ensemble = self._ensemble(nursery)
+            self.operator = Operator(self.ensemble)
             with self.watcher.installed(), self.ensemble.machines.installed():
                 try:
                     nursery.start_soon(self.net.run)
+                    if self.story.reconfigures:
+                        nursery.start_soon(self.operator.look_after)
                     await self._play()
                 finally:
                     self.ensemble.machines.all_go_on()
                     nursery.cancel_scope.cancel()
 
     def _striker(self) -> Striker:
-        return Striker(self.story, self.ensemble, self.net, self.rng, self.starts, self.errands)
+        return Striker(
+            self.story, self.ensemble, self.net, self.rng, self.starts, self.errands, self.operator
+        )
 
     def _ensemble(self, nursery: trio.Nursery) -> VirtualEnsemble:
         story, epoch = self.story, epoch_of(self.story.zxid)

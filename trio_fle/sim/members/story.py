@@ -28,6 +28,7 @@ _LATENCIES: Final = (
     Latency(0.02, 0.01),
     Latency(0.08, 0.04),
 )
+_RECONFIGURES: Final = 0.25
 _WRITES: Final = (Latency(0.0005), Latency(0.005, 0.003), Latency(0.06, 0.05))
 
 
@@ -55,6 +56,7 @@ class Kind(enum.Enum):
     HANG = "its process stands still"
     SUSPEND = "its machine sleeps"
     GO_ON = "it goes on where it stood still"
+    RECONFIGURE = "it is given a configuration in which the other has another role, and starts again"
     SLOW_DISK = "its disk gets slow"
     FAST_DISK = "its disk is as fast as ever"
 
@@ -77,7 +79,11 @@ UNDOES: Final[Mapping[Kind, Sequence[Kind]]] = {
 }
 """What ends a fault again; not drawn without it."""
 
-BLOWS: Final = tuple(kind for kind in Kind if kind not in {each for ends in UNDOES.values() for each in ends})
+BLOWS: Final = tuple(
+    kind
+    for kind in Kind
+    if kind is not Kind.RECONFIGURE and kind not in {each for ends in UNDOES.values() for each in ends}
+)
 
 LEADER: Final = 0
 """In place of a server's id: whoever leads at that moment."""
@@ -114,6 +120,8 @@ class Story:
     init_limit: int
     sync_limit: int
     faults: tuple[Fault, ...]
+    reconfigures: bool = False
+    """Whether configurations may change."""
 
     @property
     def bound_s(self) -> float:
@@ -143,7 +151,7 @@ def draw(seed: int) -> Story:
     is_fast = widest_s(conditions) < FAST_S and not conditions.loss and write_s.mean_s < FAST_S
     limits = [(10, 5), (10, 5), (2, 5), (4, 2)] if is_fast else [(10, 5)]
     init_limit, sync_limit = rng.choice(limits)
-    return Story(
+    story = Story(
         seed=seed,
         roles=roles,
         options=options,
@@ -155,6 +163,21 @@ def draw(seed: int) -> Story:
         sync_limit=sync_limit,
         faults=tuple(_faults(rng, list(roles))),
     )
+    # drawn from a source of its own, so that other stories are what they were before there was this
+    more = random.Random(f"{seed} reconfigures")
+    return _reconfiguring(more, story) if more.random() < _RECONFIGURES else story
+
+
+def _reconfiguring(rng: random.Random, story: Story) -> Story:
+    """Return the story with configurations that change in it."""
+    faults = list(story.faults)
+    for _ in range(rng.randrange(4)):
+        sid, other = rng.sample(list(story.roles), 2)
+        fault = Fault(rng.choice(_GAPS_S), rng.random() < 0.8, Kind.RECONFIGURE, sid=sid, other=other)
+        faults.insert(rng.randrange(len(faults) + 1), fault)
+    # all stand for election: the only ones that may could be those that know of no newest epoch
+    options = {sid: attrs.evolve(each, reconfig=True, candidate=True) for sid, each in story.options.items()}
+    return attrs.evolve(story, options=options, faults=tuple(faults), reconfigures=True)
 
 
 def _options(rng: random.Random, early: bool | None) -> ElectionOptions:

@@ -10,6 +10,7 @@ import trio
 from trio_fle.sim.conditions import Latency
 from trio_fle.sim.members.ensemble import VirtualEnsemble
 from trio_fle.sim.members.network import VirtualNetwork, host_of
+from trio_fle.sim.members.operator import Operator
 from trio_fle.sim.members.story import LEADER, Fault, Kind, Story
 
 SLOW_DISK: Final = Latency(1.0, 0.9)
@@ -18,6 +19,8 @@ _ENDS: Final = (Kind.CRASH, Kind.POWER, Kind.ALL_CRASH, Kind.BOUNCE)
 _CUTS: Final = (
     Kind.CUT, Kind.SEPARATE, Kind.ISOLATE, Kind.ABANDON, Kind.SPLIT, Kind.DEAF, Kind.DUMB,
 )  # fmt: skip
+
+_CARES: Final = (Kind.SLOW_DISK, Kind.FAST_DISK, Kind.RECONFIGURE, Kind.CYCLE)
 
 
 async def start_again(ensemble: VirtualEnsemble, sid: int) -> None:
@@ -46,6 +49,7 @@ class Striker:
     rng: random.Random
     starts: trio.Nursery
     errands: trio.Nursery
+    operator: Operator
 
     def strike(self, fault: Fault, leads: list[int]) -> None:
         """Let a fault happen, while those in ``leads`` lead; nothing where it can't."""
@@ -65,14 +69,26 @@ class Striker:
         elif fault.kind is Kind.GO_ON:
             if stands_still := self.ensemble.stand_still():
                 self.ensemble.go_on(_one_of(stands_still, fault))
-        elif fault.kind in (Kind.SLOW_DISK, Kind.FAST_DISK):
-            slow = fault.kind is Kind.SLOW_DISK
-            self.ensemble.storages[sid].write_s = SLOW_DISK if slow else self.story.write_s
-        elif fault.kind is Kind.CYCLE:
-            for each in [each for each in running if each != sid and each not in self.ensemble.stand_still()]:
-                self.starts.start_soon(self._cycle, each)
+        elif fault.kind in _CARES:
+            self._care(fault.kind, sid, fault.other)
         elif sid in running and running[sid].is_open:
             self._ask(fault.kind, sid)
+
+    def _care(self, kind: Kind, sid: int, other: int) -> None:
+        """Do what an operator does, or what happens to a machine that is cared for badly."""
+        ensemble = self.ensemble
+        match kind:
+            case Kind.SLOW_DISK | Kind.FAST_DISK:
+                slow = kind is Kind.SLOW_DISK
+                ensemble.storages[sid].write_s = SLOW_DISK if slow else self.story.write_s
+            case Kind.RECONFIGURE:
+                if sid not in ensemble.stand_still() and self.operator.give(sid, other):
+                    self._end(Kind.CRASH, sid)
+                    self.starts.start_soon(start_again, ensemble, sid)
+            case Kind.CYCLE:
+                stands_still = ensemble.stand_still()
+                for each in [each for each in ensemble.running if each != sid and each not in stands_still]:
+                    self.starts.start_soon(self._cycle, each)
 
     def _end(self, kind: Kind, sid: int) -> None:
         running = [sid for sid, member in self.ensemble.running.items() if member.is_open]

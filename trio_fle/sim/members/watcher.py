@@ -17,7 +17,7 @@ from trio_fle.sim.invariants import CALM, EPOCHS_GROW, NOBODY_FAILS, ONE_ACTS, C
 from trio_fle.sim.members.ensemble import LogLine, VirtualEnsemble, VirtualMember
 from trio_fle.sim.members.network import sid_of
 from trio_fle.sim.members.streams import VirtualStream
-from trio_fle.vote import Vote, epoch_of
+from trio_fle.vote import LearnerType, Vote, epoch_of
 from trio_fle.wire.packet import PacketType
 
 QUORUM_PORT: Final = 2888
@@ -187,7 +187,10 @@ class Watcher(trio.abc.Instrument):
                     self.checker.acknowledged(sid, current=epoch_of(zxid))
 
     def _observes(self, sid: int) -> bool:
-        return self.ensemble.roles[sid] == "observer"
+        member = self.ensemble.running.get(sid)
+        if member is None or not member.is_open:
+            return self.ensemble.roles[sid] == "observer"
+        return member.member.config.learner_type is LearnerType.OBSERVER
 
     # What runs in a term
 
