@@ -106,6 +106,10 @@ def test_addresses_in_a_list_are_read_where_they_are_allowed() -> None:
         ("server.1=h:1:2\nweight.1=2", "server 1 is in no group; add it to a group line"),
         ("server.1=h:1:2\ngroup.1=1\ngroup.2=1", "server 1 is in more than one group; leave it in one"),
         ("server.1=h:1:2\ngroup.1=1:1", "server 1 is in more than one group; leave it in one"),
+        (
+            f"server.1=h:1:2\nserver.2=h:1:3\ngroup.4=1:2\nweight.1={2**62}\nweight.2={2**62}",
+            f"group.4: its weights sum up to more than {MAX_LONG}; give smaller ones",
+        ),
         ("server.1=h:1:2\ngroup.1=1:7", "server 7 is in a group, but is no participant; take it out"),
         ("version=zz", 'version "zz" is not a signed 64-bit hexadecimal number'),
         ("version=0x1", 'version "0x1" is not a signed 64-bit hexadecimal number'),

@@ -199,6 +199,10 @@ def _hierarchical(
         if sid not in grouped:
             raise ConfigError(f"server {sid} is in no group; add it to a group line")
     weights = dict.fromkeys(voters, 1) | weights
+    for group, sids in groups.items():
+        if sum(weights[sid] for sid in sids) > MAX_LONG:
+            # a real server's sum becomes negative, and each single server a quorum of the group
+            raise ConfigError(f"group.{group}: its weights sum up to more than {MAX_LONG}; give smaller ones")
     # the order within a group is no difference between servers; Java does not keep it either
     ordered = ((gid, tuple(sorted(sids))) for gid, sids in sorted(groups.items()))
     return Hierarchical(voters, tuple(ordered), tuple(sorted(weights.items())))
