@@ -42,18 +42,27 @@ class Electorate:
             learner_type=LearnerType.PARTICIPANT if server is None else server.role,
         )
 
+    @property
+    def stands(self) -> bool:
+        """Whether this member proposes itself.
+
+        A voter of weight 0 can't win. A real one says all the same that it votes for itself, agrees with
+        nobody where its vote is the best, and may learn the end of an election a minute later.
+        """
+        return self.candidate and (self.exact or self.current.verifier.weight(self.me) > 0)
+
     def initial_vote(self, zxid: int, epoch: int) -> Vote:
         """Return the first proposal of an election.
 
         Its id is MIN where this member is no voter, its zxid and epoch are MIN where it is an observer.
-        A voter that is no candidate names the next voter, with a history older than any: everybody
+        A voter that does not stand names the next voter, with a history older than any: everybody
         beats that, nobody can be elected on it, and settled servers still answer it.
         """
         if self.learner_type is LearnerType.OBSERVER:
             zxid = epoch = MIN_LONG
         if self.me not in self.current.voters:
             return Vote(MIN_LONG, zxid, epoch)
-        if self.candidate:
+        if self.stands:
             return Vote(self.me, zxid, epoch)
         ring = sorted(self.current.voters)
         following = ring[(ring.index(self.me) + 1) % len(ring)]
@@ -72,7 +81,7 @@ class Electorate:
         """Whether anybody stands behind this vote: not the placeholder of one that is no candidate."""
         if self.exact and self.candidate:
             return True
-        return vote.epoch != MIN_LONG and (self.candidate or vote.leader != self.me)
+        return vote.epoch != MIN_LONG and (self.stands or vote.leader != self.me)
 
     def agree(self, votes: dict[int, CastVote], on: CastVote) -> bool:
         """Whether those whose vote agrees with ``on`` are a quorum, in every configuration that counts."""

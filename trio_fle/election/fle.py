@@ -128,7 +128,7 @@ class FastLeaderElection:
         self._history = zxid, epoch
         initial = self.electorate.initial_vote(zxid, epoch)
         if self.current_vote is None:
-            own_id = self.electorate.me if self.electorate.candidate else initial.leader
+            own_id = self.electorate.me if self.electorate.stands else initial.leader
             self.current_vote = Vote(own_id, zxid, epoch)
         self.state, self.leaving = PeerState.LOOKING, False
         self.round = round_after(self.round)
