@@ -115,6 +115,20 @@ def test_a_signal_stops_it_in_good_order_even_if_it_comes_twice(
     assert '"event": "member.stopped"' in rest.splitlines()[-1]
 
 
+def test_a_signal_stops_it_also_while_its_own_name_does_not_resolve(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_text(path.read_text().replace("server.1=127.0.0.1", "server.1=no-such-host.invalid"))
+    command = [sys.executable, "-m", "trio_fle", "run", str(path), "--log-format", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "listen.unresolved" not in process.stdout.readline():
+            pass
+        process.terminate()
+        rest = process.stdout.read()
+    assert process.returncode == 0
+    assert '"event": "member.stopped"' in rest.splitlines()[-1]
+
+
 def test_a_reader_of_the_log_that_goes_away_does_not_end_the_member(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "trio_fle", "run", str(write(tmp_path)), "--log-level", "debug"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

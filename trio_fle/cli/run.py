@@ -36,12 +36,16 @@ class Stop:
 
     event: trio.Event = attrs.field(factory=trio.Event)
     reason: str = "an unforeseen error, told on stderr"
+    starting: trio.CancelScope | None = attrs.field(factory=trio.CancelScope)
+    """What the member starts in; None once it has: the start may wait for ever for the own name."""
 
     def ask(self, reason: str) -> None:
         """Ask for it; the first reason is kept."""
         if not self.event.is_set():
             self.reason = reason
             self.event.set()
+        if self.starting is not None:
+            self.starting.cancel()
 
 
 @attrs.frozen
@@ -142,20 +146,23 @@ async def _live(
 ) -> None:
     """Be a member, and serve those who ask, until told to stop: what is guarded ends before it resigns."""
     notifier = Notifier.from_environ(os.environ)
-    async with open_member(config, log=log) as member:
-        notifier.notify(ready=1)  # it listens and has loaded its state; a leader may come later
-        async with trio.open_nursery() as beside:
-            beside.start_soon(_answer, member, log)
-            beside.start_soon(watch_loop, config.tick_s / 2, config.lease_margin * config.sync_s, log)
-            beside.start_soon(notifier.run_watchdog)
-            beside.start_soon(extras.hooks.run)
-            if extras.hooks or notifier:
-                beside.start_soon(_tell_roles, member, extras.hooks, notifier)
-            if extras.command:
-                beside.start_soon(_guard, member, extras, log, stop)
-            await stop.event.wait()
-            notifier.notify(stopping=1)
-            beside.cancel_scope.cancel()
+    assert stop.starting is not None
+    with stop.starting:
+        async with open_member(config, log=log) as member:
+            stop.starting = None
+            notifier.notify(ready=1)  # it listens and has loaded its state; a leader may come later
+            async with trio.open_nursery() as beside:
+                beside.start_soon(_answer, member, log)
+                beside.start_soon(watch_loop, config.tick_s / 2, config.lease_margin * config.sync_s, log)
+                beside.start_soon(notifier.run_watchdog)
+                beside.start_soon(extras.hooks.run)
+                if extras.hooks or notifier:
+                    beside.start_soon(_tell_roles, member, extras.hooks, notifier)
+                if extras.command:
+                    beside.start_soon(_guard, member, extras, log, stop)
+                await stop.event.wait()
+                notifier.notify(stopping=1)
+                beside.cancel_scope.cancel()
 
 
 async def _answer(member: Member, log: structlog.typing.FilteringBoundLogger) -> None:
