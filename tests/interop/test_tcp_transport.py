@@ -3,8 +3,12 @@
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 import trio
@@ -249,3 +253,75 @@ async def test_a_number_is_never_looked_up(monkeypatch: pytest.MonkeyPatch) -> N
     async with listener:
         assert await transport.numeric(loopback(port)) == loopback(port)
         assert await transport._resolve("::1") == ["::1"]
+
+
+@contextmanager
+def a_resolver(answers: dict[str, list[str]], hangs: str = "") -> Iterator[list[str]]:
+    """A resolver that knows these names, and hangs for one; the list of names that it was asked for."""
+    asked: list[str] = []
+    ended, real = threading.Event(), socket.getaddrinfo
+
+    def look_up(host: str, *rest: Any, **more: Any) -> list[Any]:
+        if not host.startswith("zk"):
+            return real(host, *rest, **more)
+        asked.append(host)
+        if host == hangs:
+            ended.wait(30)
+        if host not in answers:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, 0)) for ip in answers[host]]
+
+    with patch.object(socket, "getaddrinfo", look_up):
+        try:
+            yield asked
+        finally:
+            ended.set()
+
+
+async def test_a_name_is_dialled_where_it_leads_at_that_moment() -> None:
+    """From nowhere to one address, and on to another."""
+    (port,) = free_ports(1)
+    transport, name = TcpTransport(TransportOptions()), HostPort("zk1", port)
+    answers: dict[str, list[str]] = {}
+    with trio.fail_after(10), a_resolver(answers):
+        with pytest.raises(ConnectionLostError, match=r"zk1:\d+: Name or service not known") as raised:
+            await transport.dial([name])
+        assert not isinstance(raised.value, RefusedError)
+        for ip in ("127.0.0.2", "127.0.0.3"):
+            answers["zk1"] = [ip]
+            (listener,) = await transport.listen([name])
+            async with listener, await transport.dial([name]) as stream:
+                assert transport.remote(stream) == HostPort(ip, port)
+                assert await transport.hosts([name, HostPort("127.0.0.9", 1)]) == {ip, "127.0.0.9"}
+
+
+async def test_an_own_name_that_does_not_resolve_is_listened_on_once_it_does() -> None:
+    (port,) = free_ports(1)
+    transport, name = TcpTransport(TransportOptions()), HostPort("zk1", port)
+    answers: dict[str, list[str]] = {}
+    with trio.fail_after(10), a_resolver(answers):
+        with pytest.raises(socket.gaierror):
+            await transport.listen([name])
+        assert await transport.numeric(name) == name
+        assert await transport.hosts([name]) == frozenset()
+        answers["zk1"] = ["127.0.0.2"]
+        (listener,) = await transport.listen([name])
+        async with listener, await transport.dial([HostPort("127.0.0.2", port)]):
+            pass
+
+
+async def test_a_name_that_the_resolver_hangs_on_holds_up_no_other() -> None:
+    (port,) = free_ports(1)
+    transport, name = TcpTransport(TransportOptions(cnx_timeout_s=0.01)), HostPort("zk1", port)
+    with trio.fail_after(10), a_resolver({"zk1": ["127.0.0.2"]}, hangs="zk2") as asked:
+        for _ in range(40):
+            with trio.move_on_after(0.01):
+                await transport.dial([HostPort("zk2", port)])
+        assert await transport.hosts([HostPort("zk2", port)]) == frozenset()
+        began = trio.current_time()
+        assert await transport.numeric(HostPort("zk2", port)) == HostPort("zk2", port)
+        assert trio.current_time() - began < 5, "an own name is only told, and waited for a moment"
+        (listener,) = await transport.listen([name])
+        async with listener, await transport.dial([name]):
+            pass
+        assert asked.count("zk2") <= 4, "each costs a thread for as long as the resolver hangs"

@@ -12,7 +12,7 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learners import INIT_S, SYNC_S, HeldStorage, ScriptedLeader, host, stage
+from learners import INIT_S, SYNC_S, HeldStorage, ScriptedLeader, host, quorum_port, stage
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.config import MemberConfig, TransportOptions
@@ -541,6 +541,22 @@ async def test_a_leader_that_never_listens_is_left_within_half_a_second(autojump
         assert isinstance(outcome, str)
         assert "refused" in outcome
         assert 0.3 < trio.current_time() < 0.6
+
+
+async def test_a_leader_that_moved_is_looked_for_again_while_its_old_address_swallows_the_dial(
+    autojump_clock: MockClock,
+) -> None:
+    """Not for as long as ``initLimit`` lasts: for one ``cnxTimeout``."""
+    async with learning(listens=False) as play:
+        play.learner.config = attrs.evolve(play.learner.config, tick_time_ms=2000)
+        net = play.leader.net
+        net.black_holes.add(quorum_port(LEADER))
+        await trio.sleep(1)
+        net.black_holes.clear()
+        await play.leader.listen()
+        with trio.fail_after(TransportOptions().cnx_timeout_s):
+            await play.leader.lead(1)
+        assert play.learner.synced
 
 
 @pytest.mark.parametrize(

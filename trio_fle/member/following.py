@@ -141,10 +141,12 @@ class Learner:
         with trio.move_on_after(self.config.connect_s):
             for pause_s in (*CONNECT_PAUSES_S, *longer, None):
                 try:
-                    stream = await self.transport.dial(addresses)
-                except ConnectionLostError:
+                    # not for longer: its name may lead elsewhere by then
+                    with trio.fail_after(self.config.transport.cnx_timeout_s):
+                        stream = await self.transport.dial(addresses)
+                except (ConnectionLostError, trio.TooSlowError) as error:
                     if pause_s is None:
-                        raise
+                        raise ConnectionLostError(str(error) or "no answer") from error
                     await trio.sleep(pause_s)
                 else:
                     return LearnerLink(stream, self.transport.remote(stream), self.config.init_s)

@@ -268,12 +268,15 @@ class ConnectionManager:
         """A lower id asks to be dialled.
 
         It may be anybody who says so: a configured server is dialled where the configuration says, and a
-        living connection is left alone (a probe on it finds out whether it lives).
+        living connection is left alone (a probe on it finds out whether it lives), unless its name leads
+        elsewhere by now: then it came back there, and may have left a half-open connection behind.
         """
         known = self._peers.get(hello.sid)
         if known is not None and known.connection is not None:
             if self._probes.admit(hello.sid) is not None:
                 known.outbox.repeat()
+                if await self._has_moved(hello.sid, known.connection):
+                    await self._dial(known)
         elif hello.sid in self._keepers:
             self._peers[hello.sid].knocked()
         elif hello.sid in self._configured:
@@ -284,6 +287,10 @@ class ConnectionManager:
             self.reject(address, "too many servers that no configuration names")
         else:
             await self._dial_stranger(hello.sid, claimed, address)
+
+    async def _has_moved(self, sid: int, connection: Connection) -> bool:
+        hosts = await self.transport.hosts(self._configured.get(sid, ()))
+        return bool(hosts) and connection.address.host not in hosts
 
     async def _dial_stranger(self, sid: int, claimed: tuple[HostPort, ...], source: HostPort) -> None:
         if sid == MAX_LONG:

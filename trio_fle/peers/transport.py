@@ -18,7 +18,10 @@ from trio_fle.peers.names import look_up
 HEAD_START_S: Final = 0.25
 """How long each address of a name has before the next one is tried beside it (RFC 8305)."""
 
-_MAX_LOOKUPS: Final = 16
+_LOOKUPS_OF_A_NAME: Final = 4
+_OWN_NAME_S: Final = 1.0
+"""How long a dial waits for the own name, which it only tells."""
+
 _MAX_KEEP_ALIVE_S: Final = 32_767
 _MAX_INT: Final = 2**31 - 1
 
@@ -37,6 +40,9 @@ class Transport(Protocol):
 
     async def numeric(self, address: HostPort) -> HostPort:
         """Return ``address`` with its host resolved, or as it is where that is impossible now."""
+
+    async def hosts(self, addresses: Sequence[HostPort]) -> frozenset[str]:
+        """Return all hosts (numeric) that ``addresses`` stand for now; none where that can't be found out."""
 
     def remote(self, stream: Stream) -> HostPort:
         """Say where the other end of ``stream`` is."""
@@ -86,10 +92,14 @@ async def _listen_on(ips: Sequence[str], port: int) -> list[trio.SocketListener]
 
 @attrs.frozen
 class TcpTransport:
-    """TCP, with a limiter of its own for name look-ups: a resolver that hangs must not hold up fsyncs."""
+    """TCP, with limiters of its own for look-ups, one for each name.
+
+    A resolver that hangs must hold up neither fsyncs nor names that it is not asked for (those of a hosts
+    file): a look-up that was given up keeps its thread, and its place here, until it ends.
+    """
 
     options: TransportOptions
-    _lookups: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(_MAX_LOOKUPS))
+    _lookups: dict[str, trio.CapacityLimiter] = attrs.field(factory=dict)
 
     async def dial(self, addresses: Sequence[HostPort]) -> Stream:
         """Try all addresses at once and keep the first connection.
@@ -158,7 +168,8 @@ class TcpTransport:
         raise errors[0] if errors else OSError("the name has no address")
 
     async def _resolve(self, host: str) -> list[str]:
-        return await look_up(host, self._lookups)
+        limiter = self._lookups.setdefault(host, trio.CapacityLimiter(_LOOKUPS_OF_A_NAME))
+        return await look_up(host, limiter)
 
     async def listen(self, addresses: Sequence[HostPort]) -> Sequence[Listener[Stream]]:
         """Bind own addresses; a wildcard, or ``quorumListenOnAllIPs``, stands for every interface."""
@@ -189,11 +200,24 @@ class TcpTransport:
 
         Many hosts resolve their own name to 127.0.1.1, which would lead a peer to itself.
         """
+        found = address
         try:
-            found = HostPort((await self._resolve(address.host))[0], address.port)
+            with trio.move_on_after(_OWN_NAME_S):
+                found = HostPort((await self._resolve(address.host))[0], address.port)
         except (OSError, IndexError):
             return address
         return address if is_loopback(found.host) else found
+
+    async def hosts(self, addresses: Sequence[HostPort]) -> frozenset[str]:
+        """Return all hosts that ``addresses`` stand for now; none where a name does not resolve in time."""
+        found: list[str] = []
+        try:
+            with trio.move_on_after(self.options.cnx_timeout_s) as scope:
+                for address in addresses:
+                    found += await self._resolve(address.host)
+        except OSError:
+            return frozenset()
+        return frozenset() if scope.cancelled_caught else frozenset(found)
 
     def remote(self, stream: Stream) -> HostPort:
         """Say where the other end of ``stream`` is; an IPv4 caller by its IPv4 address."""

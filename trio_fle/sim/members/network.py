@@ -10,6 +10,7 @@ import itertools
 import math
 import os
 import random
+import socket
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -63,6 +64,8 @@ class VirtualNetwork:
     """A dial there never returns."""
     moved: dict[HostPort, HostPort] = attrs.field(factory=dict)
     """What a name stands for now, where not for itself."""
+    unresolved: set[HostPort] = attrs.field(factory=set)
+    """Names that stand for nothing now."""
     bind_errors: list[OSError] = attrs.field(factory=list)
     """Raised by the next attempts to listen."""
     streams: list[VirtualStream] = attrs.field(factory=list, init=False)
@@ -311,6 +314,8 @@ class VirtualHost(Transport):
         await trio.lowlevel.checkpoint()
         for address in addresses:
             self.net.dialled.append((self.name, address))
+            if address in self.net.unresolved:
+                raise ConnectionLostError(f"{address}: Name or service not known")
             if address in self.net.black_holes:
                 await trio.sleep_forever()
             return await self.net.dial(self.name, self.net.moved.get(address, address))
@@ -321,8 +326,11 @@ class VirtualHost(Transport):
         await trio.lowlevel.checkpoint()
         if self.net.bind_errors:
             raise self.net.bind_errors.pop(0)
+        if self.net.unresolved.intersection(addresses):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         found = []
-        for address in addresses:
+        for name in addresses:
+            address = self.net.moved.get(name, name)
             if address in self.net.listeners:
                 raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             listener = self.net.listeners[address] = VirtualListener(self.net, address)
@@ -333,6 +341,13 @@ class VirtualHost(Transport):
         """Return the address: it is one."""
         await trio.lowlevel.checkpoint()
         return address
+
+    async def hosts(self, addresses: Sequence[HostPort]) -> frozenset[str]:
+        """Return where the addresses lead now."""
+        await trio.lowlevel.checkpoint()
+        if self.net.unresolved.intersection(addresses):
+            return frozenset()
+        return frozenset(self.net.moved.get(address, address).host for address in addresses)
 
     def remote(self, stream: Stream) -> HostPort:
         """Say where the other end is."""
