@@ -106,3 +106,29 @@ def test_nothing_is_left_whatever_happens() -> None:
         assert net.prefix in names()
         raise KeyError
     assert net.prefix not in names()
+
+
+def resolve(net: Network, sid: int, name: str) -> str:
+    words = [*net.within(sid), "getent", "hosts", name]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def test_a_name_leads_where_it_was_said_to_lead_last() -> None:
+    with network(2) as net, answering(net):
+        net.name({1: "zk1"})
+        assert resolve(net, 2, "zk1").split() == ["10.78.0.1", "zk1"]
+        assert resolve(net, 2, "zk2") == ""
+        net.move(1, 101)
+        net.name({1: "zk1", 2: "zk2"})
+        assert resolve(net, 2, "zk1").split() == ["10.78.0.101", "zk1"]
+        assert resolve(net, 1, "zk2").split() == ["10.78.0.2", "zk2"]
+
+
+def test_what_is_sent_to_an_old_address_is_lost() -> None:
+    with network(2) as net, answering(net):
+        assert took_ms(net, 2, 1) < 100
+        net.move(1, 101)
+        assert took_ms(net, 2, 1) < 100
+        assert took_ms(net, 1, 2) < 100
+        net.addresses.clear()
+        assert ask(net, 2, 1)[0] == "TimeoutError"

@@ -7,9 +7,10 @@ a small process (``delay_line.py``) picks up what leaves a host and hands it on 
 
 import itertools
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,9 @@ import attrs
 
 DELAY_LINE: Final = Path(__file__).with_name("delay_line.py")
 NET: Final = "10.78.0"
+NETNS: Final = Path("/etc/netns")
+"""What it holds for a namespace is mounted over files of ``/etc`` there."""
+
 _numbers = itertools.count()
 
 Way = tuple[int, int]
@@ -51,6 +55,8 @@ class Network:
     """The part of all frames, from whomever to whomever, that is lost."""
     delays: dict[int, tuple[float, float]] = attrs.field(factory=dict)
     """Mean and spread, in seconds, of what leaves a host, as far as the delay line has to do with it."""
+    addresses: dict[int, str] = attrs.field(factory=dict)
+    """Of hosts that have moved."""
     _line: subprocess.Popen[str] | None = None
     _netem: bool | None = None
 
@@ -59,7 +65,7 @@ class Network:
         return range(1, self.size + 1)
 
     def address(self, sid: int) -> str:
-        return f"{NET}.{sid}"
+        return self.addresses.get(sid, f"{NET}.{sid}")
 
     def namespace(self, sid: int) -> str:
         return f"{self.prefix}-{sid}"
@@ -98,10 +104,15 @@ class Network:
         self._ip(here, "link set eth0 up")
         for other in self.hosts:
             if other != sid:
-                # else a cut is first seen as a neighbour that can't be found, which is an error at once
-                self._ip(
-                    here, f"neighbour add {self.address(other)} lladdr {_mac(other)} dev eth0 nud permanent"
-                )
+                self._introduce(other, sid)
+
+    def _introduce(self, sid: int, to: int) -> None:
+        """Tell one host another's hardware address.
+
+        Else a cut is first seen as a neighbour that can't be found, which is an error at once.
+        """
+        words = f"neighbour replace {self.address(sid)} lladdr {_mac(sid)} dev eth0 nud permanent"
+        self._ip(self.namespace(to), words)
 
     def remove(self) -> None:
         """Remove all of it, as far as it is there; what runs in it has ended by then."""
@@ -112,9 +123,35 @@ class Network:
         for name in (*(self.namespace(sid) for sid in self.hosts), self.bridge):
             with suppress(OSError):
                 _run("ip", "netns", "delete", name)
+            shutil.rmtree(NETNS / name, ignore_errors=True)
 
     def _ip(self, namespace: str, words: str) -> None:
         _run("ip", "-n", namespace, *words.split())
+
+    # Names and addresses
+
+    def name(self, names: Mapping[int, str]) -> None:
+        """Give hosts these names, on all hosts, and take all others away.
+
+        What was started ``within`` a host after the first time sees each change.
+        """
+        lines = ["127.0.0.1 localhost", *(f"{self.address(sid)} {name}" for sid, name in names.items())]
+        for sid in self.hosts:
+            directory = NETNS / self.namespace(sid)
+            directory.mkdir(parents=True, exist_ok=True)
+            # written in place: processes have these very files mounted over those of /etc
+            (directory / "hosts").write_text("\n".join(lines) + "\n")
+            (directory / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+
+    def move(self, sid: int, number: int) -> None:
+        """Give a host another address, ``number`` in the network; what is sent to the old one is lost."""
+        self.addresses[sid] = f"{NET}.{number}"
+        self._ip(self.namespace(sid), "address flush dev eth0")
+        self._ip(self.namespace(sid), f"address add {self.address(sid)}/24 dev eth0")
+        for other in self.hosts:
+            if other != sid:
+                self._introduce(sid, other)
+                self._introduce(other, sid)
 
     # What passes
 
