@@ -18,7 +18,7 @@ from trio_fle.ensemble import (
 )
 from trio_fle.ensemble.address import normal_host
 from trio_fle.errors import ConfigError
-from trio_fle.quorum import Hierarchical, Majority
+from trio_fle.quorum import Hierarchical, Majority, OracleMajority
 from trio_fle.vote import MAX_LONG, MIN_LONG, LearnerType
 
 CONFIGS = json.loads((Path(__file__).parents[1] / "data" / "quorum-configs.json").read_text())["configs"]
@@ -310,3 +310,17 @@ def test_built_of_properties_it_takes_its_version_from_outside() -> None:
     assert build_ensemble({"server.1": "h:1:2"}, 7).text == "server.1=h:1:2:participant\nversion=7"
     with pytest.raises(ConfigError, match="version: only server, group and weight lines belong here"):
         build_ensemble({"server.1": "h:1:2", "version": "1"}, 7)
+
+
+def test_with_an_oracle_groups_and_weights_are_not_even_read() -> None:
+    text = "server.1=h:1:2\nserver.2=h:3:4\ngroup.1=rubbish\nweight.x=-7\nversion=5"
+    ensemble = parse_ensemble(text, oracle=True)
+    assert ensemble.verifier == OracleMajority(frozenset({1, 2}))
+    assert ensemble.version == 5
+    assert "group" not in ensemble.text
+
+
+def test_a_majority_with_an_oracle_is_another_quorum_system() -> None:
+    text = "server.1=h:1:2\nserver.2=h:3:4"
+    assert not parse_ensemble(text, oracle=True).same_members(parse_ensemble(text))
+    assert parse_ensemble(text, oracle=True).text == parse_ensemble(text).text

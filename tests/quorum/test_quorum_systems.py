@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_fle.ensemble import parse_ensemble
-from trio_fle.quorum import Hierarchical, Majority, QuorumVerifier, all_quorums
+from trio_fle.quorum import Hierarchical, Majority, OracleMajority, QuorumVerifier, all_quorums
 
 CONFIGS = json.loads((Path(__file__).parents[1] / "data" / "quorum-configs.json").read_text())["configs"]
 SOUND = [
@@ -170,3 +170,16 @@ def test_an_observer_in_a_group_makes_its_quorums_harder() -> None:
 def test_all_quorums_ignores_whoever_does_not_vote(voters: frozenset[int], acks: frozenset[int]) -> None:
     majority = Majority(voters)
     assert all_quorums([majority], acks) is all_quorums([majority], acks & voters)
+
+
+@given(voter_sets, st.frozensets(sids, max_size=12))
+def test_an_oracle_s_votes_are_those_of_a_majority(voters: frozenset[int], acks: frozenset[int]) -> None:
+    with_oracle, without = OracleMajority(voters), Majority(voters)
+    assert with_oracle.contains_quorum(acks) == without.contains_quorum(acks)
+    assert with_oracle.weight(77) == without.weight(77)
+    assert with_oracle.has_weight(77)
+
+
+@pytest.mark.parametrize(("voters", "consults"), [(0, False), (1, False), (2, True), (3, False)])
+def test_an_oracle_is_asked_where_two_vote(voters: int, consults: bool) -> None:
+    assert OracleMajority(frozenset(range(voters))).consults is consults

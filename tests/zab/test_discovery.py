@@ -6,6 +6,7 @@ import pytest
 from core_driver import ensemble_of
 
 from trio_fle.election.electorate import Electorate
+from trio_fle.ensemble import build_ensemble
 from trio_fle.vote import UNTRUSTED_ZXID, LearnerType, make_zxid
 from trio_fle.zab import AheadError, Discovery
 
@@ -244,3 +245,52 @@ def test_while_a_configuration_is_pending_a_quorum_of_both_is_wanted() -> None:
     assert not at.propose(3, 0)
     assert not at.propose(1, 0)
     assert at.propose(5, 0)
+
+
+TWO = dict.fromkeys((1, 2), "participant")
+
+
+def alone(me: int, roles: Mapping[int, str] = TWO) -> Discovery:
+    """A leader's view where there is an oracle."""
+    lines = {f"server.{sid}": f"h:{sid}:{1000 + sid}:{role}" for sid, role in roles.items()}
+    ensemble = build_ensemble(lines, 0, oracle=True)
+    return Discovery(Electorate(me, LearnerType.PARTICIPANT, True, ensemble, ensemble), 0, 0)
+
+
+@pytest.mark.parametrize("gate", ["proposed", "acknowledged", "synchronized"])
+def test_a_gate_opens_for_the_leader_alone_once_that_has_passed(gate: str) -> None:
+    at = alone(1)
+    assert not getattr(at, gate).open_alone()
+    at.propose(1, 0)
+    at.acknowledge(1, 0, 0)
+    at.synchronize(1, make_zxid(at.new_epoch, 0))
+    assert not getattr(at, gate).open
+    assert getattr(at, gate).open_alone()
+    assert getattr(at, gate).open
+
+
+@pytest.mark.parametrize(
+    ("me", "accepted", "epoch"), [(1, 0, 2), (1, 1, 2), (1, 2, 4), (2, 0, 1), (2, 1, 3), (2, 2, 3)]
+)
+def test_each_of_two_with_an_oracle_has_every_other_epoch(me: int, accepted: int, epoch: int) -> None:
+    """Neither knows what the other used while it led alone."""
+    at = alone(me)
+    at.propose(me, accepted)
+    assert at.new_epoch == epoch
+
+
+@pytest.mark.parametrize("me", [1, 2])
+def test_the_epoch_is_of_the_leader_s_own_whoever_raised_it(me: int) -> None:
+    at = alone(me)
+    at.propose(me, 3)
+    at.propose(3 - me, 8)
+    assert at.proposed.open
+    assert at.new_epoch > 8
+    assert at.new_epoch % 2 == me - 1
+
+
+def test_of_three_with_an_oracle_each_has_the_next_epoch() -> None:
+    for me in (1, 2, 3):
+        at = alone(me, THREE)
+        at.propose(me, 4)
+        assert at.new_epoch == 5

@@ -185,3 +185,14 @@ def test_a_promise_never_gets_shorter() -> None:
 )
 def test_a_promise_binds_until_its_end_and_towards_all_others(now: float, towards: int, binds: bool) -> None:
     assert Promise(1, 1, 20.0).binds(now, towards=towards) is binds
+
+
+def test_what_an_oracle_grants_counts_where_no_follower_makes_up_a_quorum() -> None:
+    system = Majority(frozenset({1, 2}))
+    held = Lease(1, lambda sids: all_quorums([system], sids), LENGTH_S, MARGIN, lambda: 33.0)
+    assert held.end() == 33.0
+    held.answered(2, 10.0)
+    assert held.end() == 10.0 + USABLE_S, "two are needed as usual, while there are two"
+    held.answered(77, 20.0)
+    held.lost(2)
+    assert held.end() == 33.0

@@ -3,7 +3,7 @@
 import attrs
 
 from trio_fle.ensemble import Ensemble
-from trio_fle.quorum import all_quorums
+from trio_fle.quorum import OracleMajority, QuorumVerifier, all_quorums
 from trio_fle.vote import MIN_LONG, CastVote, LearnerType, Vote
 
 
@@ -91,7 +91,22 @@ class Electorate:
 
     def is_quorum(self, sids: set[int] | frozenset[int]) -> bool:
         """Whether ``sids`` hold a quorum of the current and, while one is pending, of the next one."""
-        verifiers = [self.current.verifier]
-        if self.seen.version > self.current.version:
-            verifiers.append(self.seen.verifier)
-        return all_quorums(verifiers, sids)
+        return all_quorums(self._verifiers, sids)
+
+    @property
+    def consults(self) -> bool:
+        """Whether an oracle may let this member lead alone: it is one of two voters that have one."""
+        return self.me in self.current.voters and self.has_oracle
+
+    @property
+    def has_oracle(self) -> bool:
+        """Whether there are two voters with an oracle, the same two in every configuration that counts."""
+        return all(
+            isinstance(each, OracleMajority) and each.consults and each.voters == self.current.voters
+            for each in self._verifiers
+        )
+
+    @property
+    def _verifiers(self) -> list[QuorumVerifier]:
+        pending = self.seen.version > self.current.version
+        return [self.current.verifier, self.seen.verifier] if pending else [self.current.verifier]

@@ -80,7 +80,16 @@ class Back:
     sid: int
 
 
-Event = Look | Heard | Silence | ConfigSeen | ConfigCommitted | Established | Leave | Gone | Back
+@attrs.frozen
+class OracleSaid:
+    """What the oracle of two servers says to this one from now on: whether it may lead alone."""
+
+    yes: bool
+
+
+Event = (
+    Look | Heard | Silence | ConfigSeen | ConfigCommitted | Established | Leave | Gone | Back | OracleSaid
+)
 
 # Effects out
 
@@ -131,7 +140,11 @@ class Settled(enum.Enum):
     """All voters did but those that are known to be gone."""
 
     JOINED = "joined"
-    """A quorum of settled servers, the leader among them, told of their leader."""
+    """A quorum of settled servers, the leader among them, told of their leader; or, where one of two may lead
+    alone, the leader did, and the oracle says no to this one."""
+
+    ORACLE = "oracle"
+    """The other one of two voters was not heard, and the oracle says that this one may lead alone."""
 
     @property
     def is_early(self) -> bool:

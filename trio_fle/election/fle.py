@@ -21,6 +21,7 @@ from trio_fle.election.events import (
     Leave,
     Look,
     NewerConfig,
+    OracleSaid,
     Send,
     Settled,
     Silence,
@@ -61,6 +62,8 @@ class FastLeaderElection:
     """Configurations of voters that differ from ours, as last heard."""
     gone: set[int] = attrs.field(factory=set, init=False)
     """Voters that are known to be gone."""
+    oracle: bool | None = attrs.field(default=None, init=False)
+    """What the oracle said last; None where there is none, or it was not asked yet."""
     leaving: bool = attrs.field(default=False, init=False)
     """Whether what this member said last is true no more."""
     _early: dict[int, tuple[float, Notification]] = attrs.field(factory=dict, init=False)
@@ -92,6 +95,10 @@ class FastLeaderElection:
                 return [Greet(None)]
             case Gone(sid) | Back(sid):
                 return self._note_presence(now, sid, isinstance(event, Gone))
+            case OracleSaid(yes):
+                self.oracle = yes
+                if self.election is not None:
+                    return self._carry_on(now, self.election.hear_oracle(now, yes))
             case ConfigSeen(ensemble):
                 return self._live_under(now, self.electorate.under(self.electorate.current, ensemble))
             case ConfigCommitted(ensemble):
@@ -138,7 +145,7 @@ class FastLeaderElection:
 
     def _begin(self, now: float, initial: Vote) -> list[Effect]:
         self._answered.clear()
-        self.election = Election(self.electorate, self.options, initial, self.round, self.gone)
+        self.election = Election(self.electorate, self.options, initial, self.round, self.gone, self.oracle)
         return self._carry_on(now, self.election.start(now))
 
     def _hear(self, now: float, event: Heard) -> list[Effect]:

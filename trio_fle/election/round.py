@@ -44,6 +44,8 @@ class Election:
     round: int
     gone: Set[int] = frozenset()
     """Voters that are known to be gone; whoever keeps this set calls ``lose`` when it grows."""
+    oracle: bool | None = None
+    """What the oracle says, where one of two servers may lead alone; None: not known yet."""
     proposal: Vote = attrs.field(init=False)
     outcome: Outcome | None = attrs.field(default=None, init=False)
     failed: bool = attrs.field(default=False, init=False)
@@ -74,7 +76,23 @@ class Election:
         effects = self._broadcast()
         self._resend_s = min(2 * self._resend_s, self._resend_max_s)
         self._wake_at = now + self._resend_s
+        if self._may_lead_alone:
+            self.outcome = Outcome(self.proposal, self.round, Settled.ORACLE)
+            return effects
         return self._finish(now, effects)
+
+    def hear_oracle(self, now: float, yes: bool) -> list[Effect]:
+        """Take in what the oracle says from now on.
+
+        ZooKeeper asks it when a time-out has passed (up to a minute), and when a leader speaks.
+        """
+        self.oracle = yes
+        if self.options.early_finalize:
+            if self._may_lead_alone and self._agreed_since is None:
+                self._wake_at = min(self._wake_at, now + self.options.resend_min_s)
+            for sender, claim in self.claims.items():
+                self._follow_alone(sender, claim)
+        return self._finish(now, [])
 
     def hear(self, now: float, sender: int, heard: Notification) -> list[Effect]:
         """Take in a notification of a voter (of a state that is one)."""
@@ -100,7 +118,11 @@ class Election:
         return effects
 
     def _settle_early(self) -> None:
-        if self._agreed_since is None or not self.options.early_finalize:
+        if not self.options.early_finalize:
+            return
+        if self._agreed_since is None:
+            if self._may_lead_alone and self.electorate.voters - {self.electorate.me} <= self.gone:
+                self.outcome = Outcome(self.proposal, self.round, Settled.ORACLE)
             return
         cast = CastVote(self.proposal, self.round)
         settled = settled_early(self.electorate, self.votes, cast, self.gone)
@@ -198,6 +220,23 @@ class Election:
         if self._led(self.claims, claim):
             self.round = heard.round
             self.outcome = Outcome(heard.vote, heard.round, Settled.JOINED)
+            return
+        self._follow_alone(sender, claim)
+
+    def _follow_alone(self, sender: int, claim: CastVote) -> None:
+        """Believe the leader of two servers by itself, where the oracle does not let this one lead."""
+        leads = claim.state is PeerState.LEADING and claim.vote.leader == sender != self.electorate.me
+        if leads and not self._over and self.electorate.has_oracle and self.oracle is False:
+            self.outcome = Outcome(claim.vote, claim.round, Settled.JOINED)
+
+    @property
+    def _may_lead_alone(self) -> bool:
+        """Whether the oracle makes up for the other voter; the own vote must have come back, as any must."""
+        me, proposal = self.electorate.me, self.proposal
+        if not (self.oracle and self.electorate.consults) or proposal.leader != me:
+            return False
+        counts = any(cast.state is PeerState.LOOKING for cast in self.votes.values())
+        return counts and self.electorate.electable(proposal)
 
     def _led(self, said: dict[int, CastVote], claim: CastVote) -> bool:
         if not self.electorate.agree(said, claim):

@@ -13,7 +13,7 @@ from trio_fle.ensemble.java_text import parse_long as read_long
 from trio_fle.ensemble.java_text import split
 from trio_fle.ensemble.server import Server, parse_server
 from trio_fle.errors import ConfigError
-from trio_fle.quorum import Hierarchical, Majority, QuorumVerifier
+from trio_fle.quorum import Hierarchical, Majority, OracleMajority, QuorumVerifier
 from trio_fle.vote import MAX_LONG, MIN_LONG, LearnerType
 
 _HEX: Final = re.compile(r"[+-]?[0-9a-fA-F]{1,16}", re.ASCII)
@@ -109,8 +109,10 @@ def _table_size(count: int) -> int:
     return capacity
 
 
-def parse_ensemble(text: str, *, several_addresses: bool = False) -> Ensemble:
+def parse_ensemble(text: str, *, several_addresses: bool = False, oracle: bool = False) -> Ensemble:
     """Parse the configuration text of a notification (Java properties; the version inside).
+
+    ``oracle``: whoever reads it has one, of which the text says nothing.
 
     Raises ``ConfigError`` for any text that names no usable configuration, never another exception.
     """
@@ -119,7 +121,7 @@ def parse_ensemble(text: str, *, several_addresses: bool = False) -> Ensemble:
     except javaproperties.InvalidUEscapeError as error:
         raise ConfigError(f"configuration text: {error}") from error
     version = parse_version(properties.pop("version", "0").strip())
-    return build_ensemble(properties, version, several_addresses=several_addresses)
+    return build_ensemble(properties, version, several_addresses=several_addresses, oracle=oracle)
 
 
 def parse_version(text: str) -> int:
@@ -130,12 +132,13 @@ def parse_version(text: str) -> int:
 
 
 def build_ensemble(
-    properties: Mapping[str, str], version: int, *, several_addresses: bool = False
+    properties: Mapping[str, str], version: int, *, several_addresses: bool = False, oracle: bool = False
 ) -> Ensemble:
     """Build a configuration from ``server.N``, ``group.N`` and ``weight.N`` lines.
 
-    As in Java, whatever begins with ``group`` or ``weight`` is such a line: ``groups.1``, too. Raises
-    ``ConfigError`` for any other key, for a wrong value, and for observers without a participant.
+    As in Java, whatever begins with ``group`` or ``weight`` is such a line: ``groups.1``, too. With an
+    ``oracle`` it is a majority, and nobody looks at what these lines say. Raises ``ConfigError`` for any
+    other key, for a wrong value, and for observers without a participant.
     """
     servers: dict[int, Server] = {}
     groups: dict[int, tuple[int, ...]] = {}
@@ -145,16 +148,20 @@ def build_ensemble(
         if key.startswith("server."):
             sid = line_number(key)
             servers[sid] = _parse_server_line(key, sid, value, several_addresses)
+        elif not key.startswith(("group", "weight")):
+            raise ConfigError(f"{key}: only server, group and weight lines belong here")
+        elif oracle:
+            continue
         elif key.startswith("group"):
             sids = tuple(parse_long(key, sid.strip()) for sid in split(value, ":"))
             groups[line_number(key)] = sids
-        elif key.startswith("weight"):
-            weights[line_number(key)] = _parse_weight(key, value)
         else:
-            raise ConfigError(f"{key}: only server, group and weight lines belong here")
+            weights[line_number(key)] = _parse_weight(key, value)
     voters = frozenset(sid for sid, server in servers.items() if server.role is LearnerType.PARTICIPANT)
     if servers and not voters:
         raise ConfigError("all servers are observers; at least one has to be a participant")
+    if oracle:
+        return Ensemble(servers, OracleMajority(voters), version)
     if groups or weights:
         return Ensemble(servers, _hierarchical(voters, groups, weights), version)
     return Ensemble(servers, Majority(voters), version)

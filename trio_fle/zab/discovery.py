@@ -38,6 +38,11 @@ class Gate:
         self.open = self.me in self.passed and self.is_quorum(frozenset(self.passed))
         return self.open
 
+    def open_alone(self) -> bool:
+        """Open it for the leader alone, once that has passed: an oracle says yes. True where it is open."""
+        self.open = self.open or self.me in self.passed
+        return self.open
+
     def lose(self, sid: int) -> None:
         """Stop counting a server that went away before the gate opened."""
         if not self.open:
@@ -72,8 +77,20 @@ class Discovery:
         if self.proposed.open:
             return False
         if accepted_epoch >= self.new_epoch:
-            self.new_epoch = accepted_epoch + 1
+            self.new_epoch = self._epoch_after(accepted_epoch)
         return sid in self.electorate.voters and self.proposed.admit(sid)
+
+    def _epoch_after(self, accepted_epoch: int) -> int:
+        """Return the next epoch; where an oracle lets one of two lead alone, the next of its own.
+
+        Each may lead without the other's knowing which epochs it used: the lower id has the even ones, the
+        higher id the odd ones, so that no epoch is ever led by both.
+        """
+        epoch = accepted_epoch + 1
+        if self.electorate.consults:
+            turn = sorted(self.electorate.voters).index(self.electorate.me)
+            epoch += (epoch + turn) % 2
+        return epoch
 
     def acknowledge(self, sid: int, zxid: int, epoch: int | None) -> bool:
         """Take in that ``sid`` accepted the new epoch; True where that was the last one needed.

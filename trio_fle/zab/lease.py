@@ -24,6 +24,8 @@ class Lease:
     """``syncLimit`` ticks: how long a follower keeps its promise."""
     margin: float
     """Part of the length that is not counted on (``fle.leaseMargin``)."""
+    alone: Callable[[], float] = lambda: -math.inf
+    """Until when this server may lead without any answer: what an oracle grants (``zab.oracle``)."""
     _answered: dict[int, float] = attrs.field(factory=dict, init=False)
 
     @property
@@ -40,7 +42,10 @@ class Lease:
         self._answered.pop(sid, None)
 
     def end(self) -> float:
-        """When the lease ends: ``-inf`` without a quorum, ``inf`` where this server alone is one."""
+        """When the lease ends: ``-inf`` without a quorum, ``inf`` where this server alone is one.
+
+        An oracle is asked only where no follower makes up a quorum.
+        """
         holders = {self.me}
         if self.is_quorum(frozenset(holders)):
             return math.inf
@@ -48,7 +53,7 @@ class Lease:
             holders.add(sid)
             if self.is_quorum(frozenset(holders)):
                 return sent_at + self.usable_s
-        return -math.inf
+        return self.alone()
 
 
 @attrs.frozen
