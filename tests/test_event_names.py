@@ -8,7 +8,7 @@ from trio_fle.election.stalled import Because
 
 ROOT = Path(__file__).parents[1]
 EVENT = re.compile(
-    r"(member|election|peer|config|listen|log|leading|following|promise|child|hook|loop|admin)\.[a-z_]+"
+    r"(member|election|peer|config|listen|log|leading|following|promise|child|hook|loop|admin|oracle)\.[a-z_]+"
 )
 
 

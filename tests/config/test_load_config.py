@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from trio_fle.config import MemberConfig, load_config
 from trio_fle.errors import ConfigError
+from trio_fle.quorum import OracleMajority
 from trio_fle.vote import LearnerType
 
 SERVERS = "server.1=h:1:2\nserver.2=h:1:3\nserver.3=h:1:4\n"
@@ -114,7 +115,10 @@ def test_what_is_not_set_of_our_own_is_as_documented(home: Home) -> None:
         ("dataLogDir=", lambda c: c.data_log_dir == c.data_dir, True),
         ("electionAlg=3", lambda c: c.myid, 1),
         ("sslQuorum=false", lambda c: c.myid, 1),
-        ("oraclePath=", lambda c: c.myid, 1),
+        ("oraclePath=", lambda c: c.oracle_path, None),
+        ("oraclePath=/var/run/oracle", lambda c: c.oracle_path, Path("/var/run/oracle")),
+        ("oraclePath=run/oracle", lambda c: c.oracle_path, Path("run/oracle")),
+        ("oraclePath=o", lambda c: type(c.ensemble.verifier), OracleMajority),
         ("peerType=participant", lambda c: c.learner_type, LearnerType.PARTICIPANT),
         ("group.1=1:2:3\nweight.1=2", lambda c: c.ensemble.verifier.weight(1), 2),
         ("fle.finalizeWait=50", lambda c: c.election.finalize_wait_s, 0.05),
@@ -181,10 +185,6 @@ def test_a_value_is_read(
         ("peerType=learner", 'zoo.cfg:7: peerType: "learner" is neither participant nor observer'),
         ("electionAlg=0", "zoo.cfg:7: electionAlg: only 3, fast leader election, exists; remove this line"),
         ("electionAlg=fast", 'zoo.cfg:7: electionAlg: "fast" is not a whole number'),
-        (
-            "oraclePath=/o",
-            "zoo.cfg:7: oraclePath: oracles are not supported by this version of trio-fle; remove it",
-        ),
         (
             "sslQuorum=true",
             (
@@ -401,6 +401,18 @@ def test_a_key_given_twice_is_a_warning_and_the_last_one_counts(home: Home) -> N
     assert config.warnings == (
         f"{home.path}:8: tickTime is given twice (first at {home.path}:7); this one counts",
     )
+
+
+def test_an_oracle_for_other_than_two_voters_has_no_effect_and_says_so(home: Home) -> None:
+    config = home.with_lines("oraclePath=/o")
+    assert config.warnings == (f"{home.path}:7: oraclePath: has an effect for 2 voters only, and here are 3",)
+
+
+def test_an_oracle_stands_above_groups_and_weights(home: Home) -> None:
+    servers = "server.1=h:1:2\nserver.2=h:1:3\nserver.3=h:1:4:observer\n"
+    config = home.load(home.head + servers + "oraclePath=/o\ngroup.1=1:2\nweight.1=3\n")
+    assert config.ensemble.verifier == OracleMajority(frozenset({1, 2}))
+    assert config.warnings == (f"{home.path}:8: group.1: has no effect beside oraclePath: a majority counts",)
 
 
 def test_the_server_list_counts_more_than_the_peer_type(home: Home) -> None:

@@ -75,3 +75,11 @@ def test_a_text_of_continued_lines_holds_up_nobody() -> None:
 
 def text_of(version: int) -> bytes:
     return f"server.1=h:1:2\nversion={version:x}".encode()
+
+
+def test_who_has_an_oracle_reads_texts_of_others_as_if_they_had_it_too() -> None:
+    """The text does not tell: else every server would seem to have another configuration."""
+    ours = ensemble_of({1: "participant", 2: "participant"}, oracle=True)
+    other = ConfigTexts(ours, Clock()).parse(2, ours.text.replace("version=0", "version=1").encode())
+    assert other is not None
+    assert other.verifier == ours.verifier

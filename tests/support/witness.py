@@ -1,6 +1,6 @@
 """Whoever watches an ensemble: two members never lead at the same time, nor do two bodies run."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import attrs
@@ -9,7 +9,9 @@ import trio
 from trio_fle.member import Term
 from trio_fle.sim.members.ensemble import VirtualEnsemble, VirtualMember
 from trio_fle.sim.members.network import VirtualNetwork
+from trio_fle.sim.members.oracle import VirtualOracle
 
+TWO = dict.fromkeys((1, 2), "participant")
 THREE = dict.fromkeys((1, 2, 3), "participant")
 FIVE = dict.fromkeys((1, 2, 3, 4, 5), "participant")
 STEP_S = 0.005
@@ -146,6 +148,7 @@ async def watched(
     init_limit: int = 10,
     sync_limit: int = 5,
     witness: Witness | None = None,
+    oracles: Mapping[int, VirtualOracle] | None = None,
 ) -> AsyncIterator[tuple[VirtualEnsemble, VirtualNetwork, Witness]]:
     """An ensemble under a witness; what it objects to is raised."""
     net, witness = VirtualNetwork(), witness or Witness()
@@ -158,6 +161,7 @@ async def watched(
             guarded=witness.guarded,
             init_limit=init_limit,
             sync_limit=sync_limit,
+            oracles=oracles or {},
         )
         witness.ensemble = ensemble
         nursery.start_soon(witness.watch)

@@ -10,7 +10,7 @@ from typing import Final
 
 from trio_fle.ensemble import Ensemble, parse_ensemble
 from trio_fle.errors import ConfigError
-from trio_fle.quorum import always_meet
+from trio_fle.quorum import OracleMajority, always_meet
 
 NAME: Final = "fle.ensemble"
 ACCEPT: Final = "fle.acceptNewEnsemble"
@@ -21,10 +21,11 @@ def belonging_path(data_dir: Path) -> Path:
     return data_dir / "version-2" / NAME
 
 
-def read_belonging(data_dir: Path) -> Ensemble | None:
+def read_belonging(data_dir: Path, *, oracle: bool) -> Ensemble | None:
     """Return the ensemble that the data directory's server last belonged to; None where it did to none.
 
-    Blocking. Raises ``ConfigError`` for a file that can't be read.
+    With an ``oracle``, of which the file does not tell. Blocking. Raises ``ConfigError`` for a file that
+    can't be read.
     """
     path = belonging_path(data_dir)
     try:
@@ -34,7 +35,7 @@ def read_belonging(data_dir: Path) -> Ensemble | None:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: can't be read: {getattr(error, 'strerror', error)}") from error
     try:
-        return parse_ensemble(text, several_addresses=True)
+        return parse_ensemble(text, several_addresses=True, oracle=oracle)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}; remove it if zoo.cfg is right") from None
 
@@ -59,7 +60,7 @@ def why_refused(last: Ensemble, now: Ensemble) -> str | None:
 
 def check_belonging(data_dir: Path, now: Ensemble, source: str) -> None:
     """Refuse, by ``ConfigError``, an ensemble that could elect a leader beside that of the last one."""
-    last = read_belonging(data_dir)
+    last = read_belonging(data_dir, oracle=isinstance(now.verifier, OracleMajority))
     if last is not None and (why := why_refused(last, now)) is not None:
         raise ConfigError(
             f"{source}: these servers are not the ensemble that this member last belonged to "

@@ -81,6 +81,7 @@ def _member_config(path: Path, sid: int, data: Path, settings: Settings, ensembl
         admin=admin_options(settings, ensemble.servers[sid]),
         advertise=_advertised(settings, ensemble),
         settings=settings.items(),
+        oracle_path=_oracle_path(settings),
         trust_empty=settings.property_boolean("snapshot.trust.empty", False),
         autocreate=settings.property_boolean("db.autocreate", True),
         seen=read_pending(path, ensemble) if election.reconfig else ensemble,
@@ -108,8 +109,6 @@ def _refuse_unsupported(settings: Settings) -> None:
     for key, what in UNSUPPORTED.items():
         if settings.boolean(key, False):
             raise settings.error(key, f"{what} is not supported by this version of trio-fle; set it to false")
-    if settings.text("oraclePath") is not None:
-        raise settings.error("oraclePath", "oracles are not supported by this version of trio-fle; remove it")
     if settings.integer("electionAlg", 3) != 3:
         raise settings.error("electionAlg", "only 3, fast leader election, exists; remove this line")
 
@@ -133,6 +132,10 @@ def _known(settings: Settings, ensemble: Ensemble, sid: int) -> int:
         known = ", ".join(str(each) for each in sorted(ensemble.servers))
         raise ConfigError(f"{settings.source}: there is no server.{sid}, only {known}; is myid right?")
     return sid
+
+
+def _oracle_path(settings: Settings) -> Path | None:
+    return None if (text := settings.text("oraclePath")) is None else Path(text)
 
 
 def _required_ticks(settings: Settings, key: str, example: str) -> int:

@@ -93,6 +93,9 @@ class MemberConfig:
     settings: Mapping[str, str] = attrs.field(factory=dict)
     """Every key as it was read, overrides applied."""
     warnings: tuple[str, ...] = ()
+    oracle_path: Path | None = None
+    """A file that begins with 1 where this one of two voters may lead alone (``oraclePath``); relative to the
+    working directory."""
     trust_empty: bool = False
     """Whether logs without a snapshot are believed (``snapshot.trust.empty``)."""
     autocreate: bool = True

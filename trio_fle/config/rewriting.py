@@ -20,6 +20,7 @@ import javaproperties
 from trio_fle.config.keys import is_member_key
 from trio_fle.ensemble import Ensemble, parse_ensemble
 from trio_fle.errors import ConfigError
+from trio_fle.quorum import OracleMajority
 
 CHARSET: Final = "iso-8859-1"
 """Of Java properties files."""
@@ -53,7 +54,8 @@ def read_pending(path: Path, current: Ensemble) -> Ensemble:
     except OSError as error:
         raise ConfigError(f"{pending}: can't be read: {error.strerror}") from error
     try:
-        seen = parse_ensemble(text, several_addresses=True)
+        oracle = isinstance(current.verifier, OracleMajority)
+        seen = parse_ensemble(text, several_addresses=True, oracle=oracle)
     except ConfigError as error:
         raise ConfigError(f"{pending}: {error}") from None
     return seen if seen.version > current.version else current

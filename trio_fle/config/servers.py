@@ -20,6 +20,7 @@ def load_ensemble(settings: Settings) -> Ensemble:
     ``version`` may stand in zoo.cfg, and must not in a dynamic file. Source: ``QuorumPeerConfig.parse``.
     """
     by_property = _is_true(settings.properties.get(_SEVERAL_ADDRESSES))
+    oracle = settings.text("oraclePath") is not None
     several = by_property or settings.boolean("multiAddress.enabled", False)
     members = _members(settings)
     source = settings
@@ -39,7 +40,7 @@ def load_ensemble(settings: Settings) -> Ensemble:
         )
     try:
         _refuse_twice(members)
-        ensemble = build_ensemble(members, version, several_addresses=several)
+        ensemble = build_ensemble(members, version, several_addresses=several, oracle=oracle)
     except ConfigError as error:
         key = str(error).partition(":")[0]
         place = source.place(key) if key in source else source.source
@@ -47,6 +48,8 @@ def load_ensemble(settings: Settings) -> Ensemble:
     check_voters(settings, source, ensemble)
     if not by_property:
         _warn_of_several_addresses(settings, ensemble)
+    if oracle:
+        _warn_beside_an_oracle(settings, source, ensemble)
     return ensemble
 
 
@@ -68,6 +71,18 @@ def _refuse_twice(members: Mapping[str, str]) -> None:
         first = seen.setdefault((kind, line_number(key)), key)
         if first != key:
             raise ConfigError(f"{key}: has the number of {first}; leave one of them")
+
+
+def _warn_beside_an_oracle(settings: Settings, source: Settings, ensemble: Ensemble) -> None:
+    """Name what has no effect: the oracle where not exactly two vote, and other quorums than a majority."""
+    if (voters := len(ensemble.voters)) != 2:
+        place = settings.place("oraclePath")
+        settings.warnings.append(
+            f"{place}: oraclePath: has an effect for 2 voters only, and here are {voters}"
+        )
+    if grouped := [key for key in source.items() if key.startswith(MEMBER_PREFIXES[1:])]:
+        what = "has no effect beside oraclePath: a majority counts"
+        settings.warnings.append(f"{source.place(grouped[0])}: {grouped[0]}: {what}")
 
 
 def _warn_of_several_addresses(settings: Settings, ensemble: Ensemble) -> None:

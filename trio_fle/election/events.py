@@ -87,9 +87,7 @@ class OracleSaid:
     yes: bool
 
 
-Event = (
-    Look | Heard | Silence | ConfigSeen | ConfigCommitted | Established | Leave | Gone | Back | OracleSaid
-)
+Event = Look | Heard | Silence | ConfigSeen | ConfigCommitted | Established | Leave | Gone | Back | OracleSaid
 
 # Effects out
 

@@ -97,8 +97,9 @@ class FastLeaderElection:
                 return self._note_presence(now, sid, isinstance(event, Gone))
             case OracleSaid(yes):
                 self.oracle = yes
-                if self.election is not None:
-                    return self._carry_on(now, self.election.hear_oracle(now, yes))
+                return (
+                    [] if self.election is None else self._carry_on(now, self.election.hear_oracle(now, yes))
+                )
             case ConfigSeen(ensemble):
                 return self._live_under(now, self.electorate.under(self.electorate.current, ensemble))
             case ConfigCommitted(ensemble):

@@ -9,6 +9,7 @@ import attrs
 from trio_fle.ensemble import Ensemble, parse_ensemble
 from trio_fle.errors import ConfigError
 from trio_fle.peers.quiet import TokenBucket
+from trio_fle.quorum import OracleMajority
 
 MAX_TEXT_BYTES: Final = 64 * 1024
 """Longest text that is parsed: some 700 servers. The message is valid, and its vote counts, beyond it."""
@@ -16,12 +17,15 @@ MAX_TEXT_BYTES: Final = 64 * 1024
 _REMEMBERED: Final = 16
 
 
-def usable_ensemble(text: bytes | None) -> Ensemble | None:
-    """Return the configuration of a text; None where it is absent, malformed, or too long to be read."""
+def usable_ensemble(text: bytes | None, *, oracle: bool) -> Ensemble | None:
+    """Return the configuration of a text; None where it is absent, malformed, or too long to be read.
+
+    With an ``oracle``, which no text tells of, it is a majority.
+    """
     if text is None or not _is_readable(text):
         return None
     try:
-        return parse_ensemble(text.decode(), several_addresses=True)
+        return parse_ensemble(text.decode(), several_addresses=True, oracle=oracle)
     except (ConfigError, UnicodeDecodeError):
         return None
 
@@ -69,7 +73,9 @@ class ConfigTexts:
         elif not self._new_texts.take():
             return None
         else:
-            self._known[text] = known = usable_ensemble(text)
+            self._known[text] = known = usable_ensemble(
+                text, oracle=isinstance(self.ours.verifier, OracleMajority)
+            )
             self.unusable += known is None
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)

@@ -17,7 +17,6 @@ from trio_fle.config import MemberConfig
 from trio_fle.ensemble import Ensemble
 from trio_fle.errors import ConnectionLostError, FleError, MalformedMessageError, PeerError
 from trio_fle.member.commitments import Commitments
-from trio_fle.member.config_texts import usable_ensemble
 from trio_fle.member.learner_link import LearnerLink, LinkLostError, SilentLinkError
 from trio_fle.member.membership import Membership
 from trio_fle.member.status import Phase
@@ -212,7 +211,7 @@ class Learner:
             raise MalformedMessageError(
                 f"it sent NEWLEADER of epoch {epoch_of(packet.zxid)}, after epoch {self.epoch} was accepted"
             )
-        return Synchronized(sync, zxid, held, await self.membership.see(usable_ensemble(packet.data)))
+        return Synchronized(sync, zxid, held, await self.membership.see(self.membership.read(packet.data)))
 
     async def _acknowledge(self, link: LearnerLink, synchronized: Synchronized) -> None:
         """Acknowledge NEWLEADER, as far as that is the truth, and wait until a quorum has done so."""
@@ -253,11 +252,11 @@ class Learner:
     async def _reconfigure(self, packet: QuorumPacket) -> None:
         """Take in what a packet says of the configuration: observers are told of it once it is committed."""
         if packet.type == PacketType.PROPOSAL and (text := reconfiguration(packet)) is not None:
-            self._proposed = await self.membership.see(usable_ensemble(text))
+            self._proposed = await self.membership.see(self.membership.read(text))
         elif packet.type == PacketType.COMMITANDACTIVATE:
             await self._adopt(self._proposed)
         elif packet.type == PacketType.INFORMANDACTIVATE:
-            await self._adopt(usable_ensemble(reconfiguration(packet)))
+            await self._adopt(self.membership.read(reconfiguration(packet)))
 
     async def _adopt(self, ensemble: Ensemble | None) -> None:
         await self.membership.commit(ensemble, self.leader)

@@ -10,7 +10,6 @@ import trio
 
 from trio_fle.election.events import Heard
 from trio_fle.errors import PeerError
-from trio_fle.member.config_texts import usable_ensemble
 from trio_fle.member.membership import Membership
 from trio_fle.peers import Transport
 from trio_fle.peers.ask import ask
@@ -41,7 +40,7 @@ class Inquiry:
                 answer = await ask(self.transport, addresses, config.myid, config.me.addresses[0].election)
             except PeerError:
                 return  # as the election's own dials say
-            ensemble = usable_ensemble(answer.config)
+            ensemble = self.membership.read(answer.config)
             if ensemble is not None:
                 # a stranger is told the last concluded vote, which is none for our round: only this counts
                 silent = attrs.evolve(answer, state=None, config=None)

@@ -17,14 +17,16 @@ from trio_fle.config import MemberConfig
 from trio_fle.election.electorate import Electorate
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import PeerError
-from trio_fle.member.callers import Callers
+from trio_fle.member.alone import Alone
+from trio_fle.member.callers import Callers, check_learner
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.learner_handler import LearnerHandler
 from trio_fle.member.learner_link import LearnerLink
 from trio_fle.member.looking import LookingVoters
 from trio_fle.member.membership import Membership
+from trio_fle.member.oracle import Oracle
 from trio_fle.member.status import Phase
-from trio_fle.member.term import Leadership
+from trio_fle.member.term import Leadership, until_unneeded
 from trio_fle.member.together import first_of, said
 from trio_fle.peers import Transport
 from trio_fle.peers.listening import accept_all, close_all
@@ -45,7 +47,7 @@ class Leading:
     ``changed`` is called when that has ended, and ``leave`` before anybody else can know of it.
     ``connected`` tells who has an election connection, ``reject`` gets callers that came to nothing,
     ``credible`` says whether a learner is the voter that it claims to be, and ``foreign`` is told of one
-    that is none of ours.
+    that is none of ours. An ``oracle`` may let one of two voters lead alone.
     """
 
     membership: Membership
@@ -62,8 +64,10 @@ class Leading:
     reject: Callable[[HostPort, str], None]
     credible: Callable[[LearnerHandler], bool]
     foreign: Callable[[LearnerHandler], None]
+    oracle: Oracle | None = None
     config: MemberConfig = attrs.field(init=False)
     discovery: Discovery = attrs.field(init=False)
+    alone: Alone = attrs.field(init=False)
     lease: Lease = attrs.field(init=False)
     leadership: Leadership | None = attrs.field(default=None, init=False)
     handlers: list[LearnerHandler] = attrs.field(factory=list, init=False)
@@ -84,8 +88,13 @@ class Leading:
         self.config = config
         self._callers = Callers(config.sync_s)
         self.discovery = Discovery(self.electorate, stored.zxid, stored.epoch)
+        self.alone = Alone(self.electorate, self.clock, self.oracle, self._present, config.tick_s)
         self.lease = Lease(
-            me, lambda sids: self.electorate.is_quorum(sids), config.sync_s, config.lease_margin
+            me,
+            lambda sids: self.electorate.is_quorum(sids),
+            config.sync_s,
+            config.lease_margin,
+            self.alone.until,
         )
 
     # What handlers ask of it
@@ -139,11 +148,19 @@ class Leading:
         """Note the answer to what was sent at ``sent_at``."""
         if not handler.observes:
             self.lease.answered(handler.sid, sent_at)
-            self._granted = max(self._granted, self.lease.end())
-            if self.leadership is not None:
-                self.leadership.renew(self.lease.end())
-            else:
+            self.alone.answered(handler.sid, sent_at)
+            self._renew()
+            if self.leadership is None:
                 self._tell()
+
+    def _renew(self) -> None:
+        self._granted = max(self._granted, self.lease.end())
+        if self.leadership is not None:
+            self.leadership.renew(self.lease.end())
+
+    def _hear_oracle(self) -> None:
+        self._renew()
+        self._tell()
 
     async def _wait(self, event: trio.Event) -> None:
         """Wait for the leader, which waits for its quorum itself: as long as a learner may take."""
@@ -172,9 +189,11 @@ class Leading:
                 async with trio.open_nursery() as listening:
                     for listener in listeners:
                         listening.start_soon(accept_all, listener, links, self._serve, self._cant_accept)
+                    self.alone.begin(listening, self.config.ensemble, self.transport, self._hear_oracle)
                     reason = await self._lead()
                     listening.cancel_scope.cancel()
             finally:
+                self.alone.end()
                 self.leave()
                 # before the links: whoever loses its link and finds nobody listening knows that we ended
                 await close_all(listeners)
@@ -204,26 +223,27 @@ class Leading:
     async def _establish(self) -> str:
         """Pass all three gates with a quorum; the reason that is returned counts only if that failed."""
         me, discovery, stored = self.electorate.me, self.discovery, self.commitments.stored
+        passes = self.alone.passes
         began = trio.current_time()
         with trio.move_on_after(self.config.init_s):
             await self.commitments.wait_free(me)
         if self.commitments.binds(me):
             return "the lease of the leader before has not run out"
         discovery.propose(me, max(stored.accepted_epoch, self.commitments.heard_epoch))
-        if not await self._until(lambda: discovery.proposed.open):
+        if not await self._until(lambda: passes(discovery.proposed)):
             return f"no quorum told its epoch in {self.config.init_s:g} s"
         # whoever waits at a gate goes on while our own disk works: we pass the next gate once that is done
         self._proposed.set()
         await self.commitments.accept(discovery.new_epoch)
         discovery.acknowledge(me, stored.zxid, stored.epoch)
-        if not await self._until(lambda: discovery.acknowledged.open):
+        if not await self._until(lambda: passes(discovery.acknowledged)):
             return f"no quorum acknowledged epoch {discovery.new_epoch} in {self.config.init_s:g} s"
         await self.membership.propose(discovery.new_epoch)
         self._begun.set()
         self.tell_phase(Phase.SYNCHRONIZATION)
         await self.commitments.begin(discovery.new_epoch, None)
         discovery.synchronize(me, make_zxid(discovery.new_epoch, 0))
-        if not await self._until(lambda: discovery.synchronized.open and self._doubt_in_s() > 0):
+        if not await self._until(lambda: passes(discovery.synchronized) and self._doubt_in_s() > 0):
             return f"no quorum was synchronized in {self.config.init_s:g} s"
         if (why := await self.membership.commit_pending()) is not None:
             return why
@@ -287,13 +307,23 @@ class Leading:
             changed = self._changed
             if self._give_up.is_set():
                 return self._why
-            if not self._is_followed():
+            if not self._is_followed() and not self.alone.may_lead():
                 return f"too few followers: only {sorted(self._synced())} are linked"
             left_s = self._doubt_in_s()
-            if left_s <= 0:
+            if left_s <= 0 and not self._lose_silent():
                 return f"no quorum answered for {usable_s * DOUBT_AT:.3g} s"
             with trio.move_on_after(min(max(left_s, 0.001), self.config.tick_s / 2)):
                 await changed.wait()
+
+    def _lose_silent(self) -> bool:
+        """Give up a follower that is silent, where the oracle lets us lead without it; False where not."""
+        silent = [handler for handler in self.handlers if handler.synced and not handler.observes]
+        if not silent or not self.alone.may_lead():
+            return False
+        for handler in silent:
+            self._lose(handler)
+            handler.scope.cancel()
+        return True
 
     def _doubt_in_s(self) -> float:
         return self.lease.end() - (1 - DOUBT_AT) * self.lease.usable_s - self.clock()
@@ -334,18 +364,17 @@ class Leading:
         if not info.marked and self.credible(handler):
             self.foreign(handler)
             self.give_up(f"server {handler.sid} can't follow a leader without data")
-        handler.check(self.electorate.me)
-        if (info.config_version or 0) > self.membership.config.ensemble.version:
-            if self.config.reconfig_enabled and self.credible(handler):
-                self.give_up(f"server {handler.sid} knows a newer configuration")
-            raise PeerError(f"its configuration, version {info.config_version}, is newer than ours")
+        ours = self.membership.config.ensemble.version
+        if (info.config_version or 0) > ours and self.config.reconfig_enabled and self.credible(handler):
+            self.give_up(f"server {handler.sid} knows a newer configuration")
+        check_learner(handler, self.electorate.me, ours)
         if info.sid not in self.electorate.voters and len(self.handlers) >= MAX_LEARNERS:
             raise PeerError("too many learners")  # a voter has its place
 
     async def _lead_learner(self, handler: LearnerHandler) -> None:
         self._replace(handler, lambda older: not older.synced or older.link.host == handler.link.host)
         self.handlers.append(handler)
-        reason = "another link of it, or too much that it left unread"
+        reason = "another link of it, silence, or too much that it left unread"
         try:
             with handler.scope:
                 await handler.run(self)
@@ -356,7 +385,8 @@ class Leading:
         finally:
             self._lose(handler)
             if handler.synced and not handler.observes:
-                await self._let_go()
+                # a follower that stops in good order keeps its promise until it sees our end closed
+                await until_unneeded(self.leadership, self.lease.end, self._granted, self.config.tick_s / 4)
         if handler.synced:
             self.log.info("leading.learner_lost", peer=handler.sid, reason=reason)
 
@@ -378,22 +408,6 @@ class Leading:
                 self.lease.lost(handler.sid)
                 self.discovery.lose(handler.sid)
             self._tell()
-
-    async def _let_go(self) -> None:
-        """Keep our end of a lost link open until no lease rests on its follower any more, in a hurry too.
-
-        A follower that stops in good order keeps its promise until it sees this end closed: that is when
-        the others have answered as much as it had, or when what we guard has ended.
-        """
-        leadership, granted = self.leadership, self._granted
-        if leadership is None:
-            return
-        with trio.CancelScope(shield=True):
-            while self.lease.end() < granted and self.clock() < granted:
-                with trio.move_on_after(self.config.tick_s / 4):
-                    await leadership.ended.wait()
-                    await leadership.wait_vacated()
-                    return
 
     def _tell(self) -> None:
         self._changed.set()

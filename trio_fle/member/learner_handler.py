@@ -18,9 +18,6 @@ from trio_fle.wire.packet import (
     encode_leader_info,
 )
 
-MAX_EPOCH: Final = 2**31 - 1
-"""It is 32 bits on disk and on the wire; a learner that claims to have accepted it leaves no next one."""
-
 _QUEUED: Final = 16
 """Packets that a learner may leave unread before its link is given up."""
 
@@ -81,15 +78,6 @@ class LearnerHandler:
     def sid(self) -> int:
         """Server id that the learner claims."""
         return self.info.sid
-
-    def check(self, me: int) -> None:
-        """Raise ``PeerError`` for what can't follow a leader of that id, and a claim that can't be true."""
-        if not self.info.marked:
-            raise PeerError(f"server {self.sid} is no trio-fle member, and can't follow one")
-        if not -1 <= self.accepted_epoch < MAX_EPOCH:
-            raise PeerError(f"it claims to have accepted epoch {self.accepted_epoch}")
-        if self.sid == me:
-            raise PeerError("it claims our own server id")
 
     async def run(self, leader: LeaderSide) -> None:
         """Serve the learner until its link ends. Raises ``PeerError`` with the reason."""

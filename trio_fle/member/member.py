@@ -23,6 +23,7 @@ from trio_fle.member.leading import Leading
 from trio_fle.member.learner_handler import LearnerHandler
 from trio_fle.member.looking import LookingVoters
 from trio_fle.member.membership import Membership
+from trio_fle.member.oracle import Oracle
 from trio_fle.member.status import MemberStatus, PeerStatus, Phase
 from trio_fle.member.term import Leadership
 from trio_fle.member.watching import Watch
@@ -49,6 +50,8 @@ class Member:
     """Given whenever the status may have changed."""
     leadership: Leadership | None = attrs.field(default=None, init=False)
     """The leadership of this member, while it has one."""
+    oracle: Oracle | None = attrs.field(default=None, init=False)
+    """Where it has one, which may let one of two voters lead alone."""
     looking: LookingVoters = attrs.field(factory=LookingVoters, init=False)
     explainer: Explainer = attrs.field(init=False)
     inquiry: Inquiry = attrs.field(init=False)
@@ -186,6 +189,8 @@ class Member:
             task_status.started()
             nursery.start_soon(self.election.run)
             nursery.start_soon(self._forward_changes)
+            if self.oracle is not None:
+                nursery.start_soon(self.oracle.run)
             self.gone.find_out()
             await self._live()
             nursery.cancel_scope.cancel()
@@ -253,6 +258,7 @@ class Member:
             self.manager.reject,
             self._is_credible,
             self._meet_foreign,
+            self.oracle,
         )
         try:
             return await self.explainer.explain(self._leading.run)
@@ -375,6 +381,8 @@ class Member:
 
     def _diagnose(self) -> Stalled | None:
         promise = self.commitments.promise
+        if self._leading is not None and (waits_for := self._leading.alone.waits_for()) is not None:
+            return Stalled(Because.WAITING_LEASE, (waits_for,), self.election.fle.round)
         if self._phase is Phase.DISCOVERY and promise is not None:
             towards = self.status.leader
             if towards is not None and self.commitments.binds(towards):

@@ -15,6 +15,7 @@ import trio
 from trio_fle.config import MemberConfig
 from trio_fle.election.events import ConfigCommitted, ConfigSeen
 from trio_fle.ensemble import Ensemble, HostPort
+from trio_fle.member.config_texts import usable_ensemble
 from trio_fle.member.electing import ElectionTask
 from trio_fle.peers import ConnectionManager, Identity
 from trio_fle.storage import ConfigFiles, Storage
@@ -62,6 +63,10 @@ class Membership:
         if self.config.ensemble is not self._remembered:
             self._remembered = self.config.ensemble
             self.nursery.start_soon(self.storage.remember_ensemble, self._remembered.text)
+
+    def read(self, text: bytes | None) -> Ensemble | None:
+        """Return the configuration of a text that somebody sent; None where it is of no use."""
+        return usable_ensemble(text, oracle=self.config.oracle_path is not None)
 
     def adopted(self, sender: int, ensemble: Ensemble) -> None:
         """Take in what the election has adopted: it has begun anew; what it decides waits for the disk."""

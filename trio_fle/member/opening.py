@@ -12,6 +12,7 @@ import trio
 
 from trio_fle.config import MemberConfig
 from trio_fle.election.electorate import Electorate
+from trio_fle.election.events import OracleSaid
 from trio_fle.election.fle import FastLeaderElection
 from trio_fle.election.round import OBSERVER_RESEND_MAX_S
 from trio_fle.errors import FleError, StorageError
@@ -19,6 +20,7 @@ from trio_fle.member.commitments import Commitments
 from trio_fle.member.electing import ElectionTask
 from trio_fle.member.member import Member
 from trio_fle.member.membership import Membership, identity_of
+from trio_fle.member.oracle import Oracle, OracleFile, OracleSource
 from trio_fle.peers import ConnectionManager, TcpTransport, Transport
 from trio_fle.storage import ConfigFiles, DurableConfigFiles, DurableStorage, Storage
 from trio_fle.vote import LearnerType
@@ -55,12 +57,13 @@ async def open_member(
     files: ConfigFiles | None = None,
     log: structlog.typing.FilteringBoundLogger | None = None,
     clock: Callable[[], float] = lease_clock,
+    oracle: OracleSource | None = None,
 ) -> AsyncIterator[Member]:
     """Run a member of the ensemble as long as the block lasts; it listens when the block begins.
 
     Leaving the block stops it in good order (a leader resigns, a follower leaves its leader); an error or a
     cancellation stops it at once. Tests may replace ``transport`` (TCP), ``storage`` (the data directory),
-    ``files`` (zoo.cfg and beside it), ``log`` (silent), ``clock`` of the lease (never stops).
+    ``files`` (zoo.cfg and beside it), ``log`` (silent), ``clock`` of the lease (never stops), ``oracle``.
 
     Raises ``StorageError`` where the data directory can't be used, is in use, or can't be written any more,
     and ``ListenError`` where the election port can't be had. Any other error is a bug, and ends the block.
@@ -72,7 +75,7 @@ async def open_member(
     raised: list[BaseException] = []
     in_order = False
     try:
-        member = await build_member(config, transport, storage, files, log or quiet_logger(), clock)
+        member = await build_member(config, transport, storage, files, log or quiet_logger(), clock, oracle)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(storage.tend)
             await nursery.start(member.run)
@@ -101,6 +104,7 @@ async def build_member(
     files: ConfigFiles | None,
     log: structlog.typing.FilteringBoundLogger,
     clock: Callable[[], float],
+    oracle: OracleSource | None = None,
 ) -> Member:
     """Load the data directory and put a member's parts together; nothing runs yet.
 
@@ -127,7 +131,29 @@ async def build_member(
     if config.reconfig_enabled:
         await files.check()
     membership = Membership(config, files, storage, election, manager, log)
-    return Member(membership, transport, commitments, election, manager, log)
+    member = Member(membership, transport, commitments, election, manager, log)
+    member.oracle = _consult(oracle, config, election, log, clock)
+    return member
+
+
+def _consult(
+    source: OracleSource | None,
+    config: MemberConfig,
+    election: ElectionTask,
+    log: structlog.typing.FilteringBoundLogger,
+    clock: Callable[[], float],
+) -> Oracle | None:
+    """Return what asks the oracle, if there is one, and tells the election."""
+    if config.oracle_path is None:
+        return None
+    return Oracle(
+        config,
+        source or OracleFile(config.oracle_path),
+        clock,
+        log,
+        lambda: election.fle.electorate.has_oracle,
+        lambda yes: election.put(config.myid, OracleSaid(yes)),
+    )
 
 
 async def _put_away(storage: Storage, in_order: bool) -> None:

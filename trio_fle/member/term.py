@@ -78,6 +78,24 @@ class Leadership:
             self._vacated = trio.Event()
 
 
+async def until_unneeded(
+    leadership: Leadership | None, lease_end: Callable[[], float], granted: float, look_every_s: float
+) -> None:
+    """Wait until no lease rests on a follower that was lost when ``granted`` was its end, in a hurry too.
+
+    That is when others have answered as much as it had (``lease_end`` tells), or an oracle has, or when what
+    runs in the leadership has ended.
+    """
+    if leadership is None:
+        return
+    with trio.CancelScope(shield=True):
+        while lease_end() < granted and leadership.clock() < granted:
+            with trio.move_on_after(look_every_s):
+                await leadership.ended.wait()
+                await leadership.wait_vacated()
+                return
+
+
 @attrs.define(eq=False)
 class Term:
     """One leadership of this member, to be entered by one body: ``async with term: ...``.

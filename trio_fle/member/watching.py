@@ -8,7 +8,6 @@ import trio
 
 from trio_fle.config import MemberConfig
 from trio_fle.errors import PeerError
-from trio_fle.member.config_texts import usable_ensemble
 from trio_fle.member.looking import LookingVoters
 from trio_fle.member.membership import Membership
 from trio_fle.member.together import first_of
@@ -64,6 +63,6 @@ class Watch:
                 return "the leader does not answer"
             if answer.state is not PeerState.LEADING:
                 return "the leader does not lead"
-            await self.membership.commit(usable_ensemble(answer.config), self.leader)
+            await self.membership.commit(self.membership.read(answer.config), self.leader)
             if self.membership.config.learner_type is not self.config.learner_type:
                 return "the configuration gives this member another role"

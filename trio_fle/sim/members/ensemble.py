@@ -17,6 +17,7 @@ from trio_fle.member import Member, Term, open_member
 from trio_fle.sim.conditions import Latency
 from trio_fle.sim.members.disk import AT_ONCE, VirtualConfigFiles, VirtualDisk
 from trio_fle.sim.members.network import VirtualNetwork, host_of
+from trio_fle.sim.members.oracle import VirtualOracle
 from trio_fle.sim.members.scheduling import Standstill
 from trio_fle.storage import StoredVote
 
@@ -26,10 +27,12 @@ LogLine = dict[str, Any]
 Heard = Callable[[int, LogLine], None]
 
 
-def ensemble_of(roles: Mapping[int, str]) -> Ensemble:
+def ensemble_of(roles: Mapping[int, str], *, oracle: bool = False) -> Ensemble:
     """Return the configuration of servers with these roles, each on its host."""
     return build_ensemble(
-        {f"server.{sid}": f"{host_of(sid)}:2888:3888:{role}" for sid, role in roles.items()}, 0
+        {f"server.{sid}": f"{host_of(sid)}:2888:3888:{role}" for sid, role in roles.items()},
+        0,
+        oracle=oracle,
     )
 
 
@@ -73,6 +76,8 @@ class VirtualMember:
     hear: Heard = lambda sid, line: None
     """Is told of each line of its log."""
     log_level: int = 0
+    oracle: VirtualOracle | None = None
+    """What ``oraclePath`` names."""
     clock_stands_at: float | None = None
     """Where the lease clock stands still, as it must not."""
     clock_began: float = attrs.field(default=0.0, init=False)
@@ -104,6 +109,7 @@ class VirtualMember:
             learner_type=ensemble.servers[self.sid].role,
             election=self.options,
             transport=TransportOptions(),
+            oracle_path=None if self.oracle is None else Path("oracle"),
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -125,6 +131,7 @@ class VirtualMember:
             files=self.files,
             log=log,
             clock=self.clock,
+            oracle=self.oracle,
         ) as self.member:
             self.member.rng.seed(self.net.rng.random())
             task_status.started()
@@ -211,6 +218,8 @@ class VirtualEnsemble:
     clocks_differ: bool = False
     """Whether lease clocks have nothing in common; else all were 0 at the same moment."""
     own_options: Mapping[int, ElectionOptions] = attrs.field(factory=dict)
+    oracles: Mapping[int, VirtualOracle] = attrs.field(factory=dict)
+    """Of whoever has one; then all have ``oraclePath``."""
     machines: Standstill = attrs.field(factory=Standstill, init=False)
     """Must be installed for whoever is to hang, sleep or crash."""
     _former: dict[int, VirtualMember] = attrs.field(factory=dict, init=False)
@@ -244,7 +253,7 @@ class VirtualEnsemble:
     def _member(self, sid: int, storage: VirtualDisk) -> VirtualMember:
         return VirtualMember(
             sid,
-            ensemble_of(self.roles),
+            ensemble_of(self.roles, oracle=bool(self.oracles)),
             self.net,
             self.own_options.get(sid, self.options),
             storage,
@@ -255,6 +264,7 @@ class VirtualEnsemble:
             self.tick_ms,
             self.hear,
             self.log_level,
+            self.oracles.get(sid),
             files=self.files.setdefault(sid, VirtualConfigFiles()),
         )
 
