@@ -48,9 +48,12 @@ class Checker:
     """Is told what servers do, and raises ``ViolationError`` at the first thing that must not be.
 
     ``is_quorum`` is that of the configuration. Times are seconds of one clock, that of whoever watches.
+    ``grow``: whether epochs have to. Two servers that an oracle lets lead one after the other, and that never
+    met in between, can't know of each other's.
     """
 
     is_quorum: Callable[[Set[int]], bool]
+    grow: bool = True
     leaders: dict[int, int] = attrs.field(factory=dict, init=False)
     """Who was established in each epoch."""
     begun_by: dict[int, int] = attrs.field(factory=dict, init=False)
@@ -69,12 +72,17 @@ class Checker:
         """Note that ``sid`` leads ``epoch`` from now on."""
         if (before := self.leaders.get(epoch)) is not None and before != sid:
             raise ViolationError(LEADERSHIP, at, f"{sid} is established in epoch {epoch}, as {before} was")
-        if (highest := max(self.leaders, default=-1)) >= epoch:
+        if self.grow and (highest := max(self.leaders, default=-1)) >= epoch:
             led = self.leaders[highest]
             raise ViolationError(
                 EPOCHS_GROW, at, f"{sid} is established in epoch {epoch} after {led} in {highest}"
             )
         self.leaders[epoch] = sid
+
+    @property
+    def newest(self) -> int:
+        """The epoch that was established last; -1 before the first."""
+        return next(reversed(self.leaders), -1)
 
     def begun(self, at: float, sid: int, epoch: int) -> None:
         """Note that a quorum has accepted ``epoch`` of ``sid``: it has this epoch to itself from now on."""

@@ -1,7 +1,7 @@
 """Plays a story of whole members, and reports what came of it."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import partial
 
 import attrs
@@ -11,9 +11,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from trio_fle.sim.conditions import RETRANSMIT_S
 from trio_fle.sim.invariants import ENDS, NOBODY_FAILS, Checker, ViolationError
 from trio_fle.sim.members.disk import VirtualDisk
-from trio_fle.sim.members.ensemble import VirtualEnsemble
+from trio_fle.sim.members.ensemble import VirtualEnsemble, ensemble_of
 from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.sim.members.operator import Operator
+from trio_fle.sim.members.oracle import VirtualOracle
 from trio_fle.sim.members.scheduling import deterministic
 from trio_fle.sim.members.story import TICK_MS, Fault, Story, draw
 from trio_fle.sim.members.striking import Striker, start_again
@@ -52,6 +53,7 @@ class _Play:
     watcher: Watcher = attrs.field(init=False)
     ensemble: VirtualEnsemble = attrs.field(init=False)
     operator: Operator = attrs.field(init=False)
+    oracles: dict[int, VirtualOracle] = attrs.field(factory=dict, init=False)
     mended_s: float = attrs.field(default=0.0, init=False)
     starts: trio.Nursery = attrs.field(init=False)
     """Of members that are started again."""
@@ -63,9 +65,16 @@ class _Play:
         self.rng = random.Random(story.seed ^ 0x5EED)
         timeout_s = story.sync_limit * TICK_MS / 1000
         self.net = VirtualNetwork(story.conditions, self.rng, timeout_s)
-        self.watcher = Watcher(
-            Checker(lambda sids: self.operator.is_quorum(sids)), trio.CancelScope(), self.trace
-        )
+        oracle, ensemble = story.oracle, ensemble_of(story.roles)
+
+        def is_quorum(sids: Set[int]) -> bool:
+            alone = oracle is not None and bool(sids & ensemble.voters)
+            return alone or self.operator.is_quorum(sids)
+
+        checker = Checker(is_quorum, grow=oracle is None or oracle.careful)
+        self.watcher = Watcher(checker, trio.CancelScope(), self.trace)
+        if oracle is not None:
+            self.oracles = {sid: VirtualOracle(b"0", oracle.read_s, self.rng) for sid in story.roles}
         self.net.tap = self.watcher.tap
 
     async def run(self) -> Outcome:
@@ -126,12 +135,14 @@ class _Play:
             log_level=INFO,
             own_options=story.options,
             clocks_differ=True,
+            oracles=self.oracles,
         )
 
     async def _play(self) -> None:
         async with trio.open_nursery() as self.starts:
             await self.ensemble.start()
             async with trio.open_nursery() as self.errands:
+                self.errands.start_soon(self._turn)
                 for number, fault in enumerate(self.story.faults):
                     if number not in self.skip:
                         await self._pass_time(fault)
@@ -149,6 +160,31 @@ class _Play:
         for sid in sorted(self.story.roles.keys() - self.ensemble.running.keys()):
             await start_again(self.ensemble, sid)
         await self._settle()
+
+    async def _turn(self) -> None:
+        """Let the oracle turn from one to the other."""
+        if self.story.oracle is None:
+            return
+        lease_s = self.story.sync_limit * TICK_MS / 1000
+        for turn in self.story.oracle.turns:
+            await trio.sleep(turn.gap_s)
+            towards = turn.towards
+            if self.story.oracle.careful:
+                self._say("-- the oracle says yes to nobody")
+                self._answer(None)
+                await trio.sleep(2 * lease_s)
+                if towards is not None and not self._knows_the_last_leadership(towards):
+                    continue
+            self._say(f"-- the oracle says yes to {towards or 'nobody'}")
+            self._answer(towards)
+
+    def _answer(self, towards: int | None) -> None:
+        for sid, oracle in self.oracles.items():
+            oracle.content = b"1" if sid == towards else b"0"
+
+    def _knows_the_last_leadership(self, sid: int) -> bool:
+        last = max(self.watcher.checker.leaders, default=0)
+        return self.ensemble.storages[sid].stored.accepted_epoch >= last
 
     async def _pass_time(self, fault: Fault) -> None:
         if fault.led:

@@ -85,6 +85,9 @@ BLOWS: Final = tuple(
     if kind is not Kind.RECONFIGURE and kind not in {each for ends in UNDOES.values() for each in ends}
 )
 
+_TURNS_S: Final = (0.55, 0.8, 1.5, 3.0, 6.0, 10.0)
+"""How long an oracle stays with an answer: a tick at least."""
+
 LEADER: Final = 0
 """In place of a server's id: whoever leads at that moment."""
 
@@ -106,6 +109,27 @@ class Fault:
 
 
 @attrs.frozen
+class Turn:
+    """After ``gap_s`` the oracle says yes to ``towards``, or to nobody."""
+
+    gap_s: float
+    towards: int | None
+
+
+@attrs.frozen
+class Turns:
+    """What an oracle of two servers does while faults happen.
+
+    One that is ``careful`` lets leases pass before it turns from one to the other, and turns to nobody who
+    does not know of the last leadership: then epochs grow. Else no two lead, and each epoch is led by one.
+    """
+
+    careful: bool
+    read_s: Latency
+    turns: tuple[Turn, ...]
+
+
+@attrs.frozen
 class Story:
     """Everything that a run of whole members depends on."""
 
@@ -122,6 +146,7 @@ class Story:
     faults: tuple[Fault, ...]
     reconfigures: bool = False
     """Whether configurations may change."""
+    oracle: Turns | None = None
 
     @property
     def bound_s(self) -> float:
@@ -162,10 +187,12 @@ def draw(seed: int) -> Story:
         init_limit=init_limit,
         sync_limit=sync_limit,
         faults=tuple(_faults(rng, list(roles))),
+        oracle=_oracle(random.Random(seed ^ 0x0AC1E)) if size == 2 else None,
     )
     # drawn from a source of its own, so that other stories are what they were before there was this
     more = random.Random(f"{seed} reconfigures")
-    return _reconfiguring(more, story) if more.random() < _RECONFIGURES else story
+    changes = more.random() < _RECONFIGURES and story.oracle is None
+    return _reconfiguring(more, story) if changes else story
 
 
 def _reconfiguring(rng: random.Random, story: Story) -> Story:
@@ -178,6 +205,15 @@ def _reconfiguring(rng: random.Random, story: Story) -> Story:
     # all stand for election: the only ones that may could be those that know of no newest epoch
     options = {sid: attrs.evolve(each, reconfig=True, candidate=True) for sid, each in story.options.items()}
     return attrs.evolve(story, options=options, faults=tuple(faults), reconfigures=True)
+
+
+def _oracle(rng: random.Random) -> Turns | None:
+    """Draw an oracle, or none, from a source of its own: whatever else is drawn stays as it is."""
+    if rng.random() < 0.3:
+        return None
+    turns = [Turn(rng.choice(_TURNS_S), rng.choice([1, 2, 1, 2, None])) for _ in range(rng.randrange(1, 20))]
+    read_s = rng.choice([Latency(0.0002), Latency(0.1, 0.1)])
+    return Turns(rng.random() < 0.4, read_s, (attrs.evolve(turns[0], gap_s=0.0), *turns[1:]))
 
 
 def _options(rng: random.Random, early: bool | None) -> ElectionOptions:

@@ -199,7 +199,7 @@ class Watcher(trio.abc.Instrument):
 
         Nobody else's may begin before it has ended, unless its process stood still and could not end it.
         """
-        if term.live and (newest := max(self.checker.leaders)) != term.epoch:
+        if term.live and (newest := self.checker.newest) != term.epoch:
             self._object(EPOCHS_GROW, f"{sid} begins under token {term.epoch}, after {newest} was given out")
         member = self.ensemble.running[sid]
         for other, body in self.bodies.items():
@@ -209,7 +209,7 @@ class Watcher(trio.abc.Instrument):
         try:
             while True:
                 await trio.sleep(WORK_S)
-                if term.live and (newest := max(self.checker.leaders)) > term.epoch:
+                if term.live and (newest := self.checker.newest) != term.epoch:
                     self._object(ONE_ACTS, f"{sid} works under token {term.epoch}, after {newest}")
         finally:
             with trio.CancelScope(shield=True):
