@@ -5,6 +5,7 @@ import trio
 from trio.testing import MockClock
 from witness import TWO, isolate, watched
 
+from trio_fle.election.stalled import Because
 from trio_fle.sim.members.ensemble import VirtualEnsemble
 from trio_fle.sim.members.oracle import VirtualOracle
 
@@ -123,6 +124,7 @@ async def test_a_yes_that_came_after_the_leader_fell_silent_is_acted_on_after_a_
         assert not ensemble.running[1].leads()
         stalled = ensemble.running[1].member.status.stalled
         assert stalled is not None
+        assert (stalled.because, stalled.missing) == (Because.WAITING_LEASE, (2,))
         await trio.sleep(TICK_S + 0.3)
         assert witness.leader() == 1
         assert witness.led[-1][0] - turned_at >= LEASE_S
