@@ -5,7 +5,7 @@ from core_driver import Driver, claim, ensemble_of, facts, looking
 
 from trio_fle.election.events import ConfigSeen, NewerConfig, Settled
 from trio_fle.election.options import ElectionOptions
-from trio_fle.vote import MIN_LONG, PeerState
+from trio_fle.vote import MIN_LONG, PeerState, Vote
 
 NO_CANDIDATE = ElectionOptions(candidate=False)
 
@@ -128,8 +128,8 @@ def test_who_is_no_candidate_never_names_itself() -> None:
     driver.hear(9, looking(1))
     assert driver.wait(3).decided() is None
     assert {sent.vote.leader for sent in driver.sent()} == {1}
-    driver.hear(2, looking(2))
-    assert facts(driver.last_sent(1)) == ["LOOKING", 2, 0, 1, 0]
+    driver.hear(2, looking(2, zxid=1 << 40, epoch=9))
+    assert facts(driver.last_sent(1)) == ["LOOKING", 2, 1 << 40, 1, 9]
     driver.wait(0.3)
     decided = driver.decided()
     assert decided is not None
@@ -153,6 +153,17 @@ def test_who_is_no_candidate_does_not_lead_even_when_told_so() -> None:
         driver.hear(sid, claim("FOLLOWING", 1, 1))
         driver.hear(sid, looking(1, 1))
     assert driver.wait(2).decided() is None
+
+
+@pytest.mark.parametrize(
+    ("epoch", "zxid", "supported"), [(1, 9, True), (2, 0, True), (1, 8, False), (0, 9, False)]
+)
+def test_who_is_no_candidate_supports_none_that_is_behind_it(epoch: int, zxid: int, supported: bool) -> None:
+    """It could not follow that one; two such candidates took turns with it, and never met."""
+    driver = Driver(1, ensemble_of(3), NO_CANDIDATE, zxid=9, epoch=1).look()
+    driver.hear(2, looking(2, zxid=zxid, epoch=epoch))
+    assert (driver.last_sent(3).vote == Vote(2, zxid, epoch)) is supported
+    assert (driver.wait(1).decided() is not None) is supported
 
 
 def test_a_thousand_newer_configurations_disturb_nothing() -> None:

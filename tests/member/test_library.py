@@ -146,12 +146,14 @@ async def test_what_ends_the_block_is_told_though_the_disk_fails_then(autojump_c
     with pytest.raises(ZeroDivisionError):  # noqa: PT012
         async with alone.open() as member:
             await member.wait_for_leader()
+            await trio.testing.wait_all_tasks_blocked()
             alone.storage.fails = StorageError("disk full")
             raise ZeroDivisionError
     with trio.move_on_after(1) as scope:
         alone.storage.fails = None
         async with alone.open() as member:
             await member.wait_for_leader()
+            await trio.testing.wait_all_tasks_blocked()
             alone.storage.fails = StorageError("disk full")
             await trio.sleep_forever()
     assert scope.cancelled_caught

@@ -77,7 +77,9 @@ def check_voters(settings: Settings, source: Settings, ensemble: Ensemble) -> No
             "add standaloneEnabled=false to zoo.cfg, or participants"
         )
     if voters == 2:
-        settings.warnings.append(f"{source.source}: two participants: neither may fail; have three or more")
+        if settings.text("oraclePath") is None:
+            what = "two participants: neither may fail; have three or more"
+            settings.warnings.append(f"{source.source}: {what}")
     elif voters % 2 == 0:
         settings.warnings.append(
             f"{source.source}: {voters} participants tolerate no more failures than {voters - 1}; "

@@ -146,7 +146,10 @@ class FastLeaderElection:
 
     def _begin(self, now: float, initial: Vote) -> list[Effect]:
         self._answered.clear()
-        self.election = Election(self.electorate, self.options, initial, self.round, self.gone, self.oracle)
+        zxid, epoch = self._history
+        self.election = Election(
+            self.electorate, self.options, initial, self.round, self.gone, self.oracle, (epoch, zxid)
+        )
         return self._carry_on(now, self.election.start(now))
 
     def _hear(self, now: float, event: Heard) -> list[Effect]:

@@ -14,7 +14,7 @@ from trio_fle.election.electorate import Electorate
 from trio_fle.election.events import Agreed, Effect, Ignored, Proposed, Send, Settled, WakeAt
 from trio_fle.election.finalize import settled_early
 from trio_fle.election.options import ElectionOptions
-from trio_fle.vote import UNTRUSTED_ZXID, CastVote, LearnerType, PeerState, Vote
+from trio_fle.vote import MIN_LONG, UNTRUSTED_ZXID, CastVote, LearnerType, PeerState, Vote
 from trio_fle.wire import Notification
 
 OBSERVER_RESEND_MAX_S: Final = 1.0
@@ -46,6 +46,8 @@ class Election:
     """Voters that are known to be gone; whoever keeps this set calls ``lose`` when it grows."""
     oracle: bool | None = None
     """What the oracle says, where one of two servers may lead alone; None: not known yet."""
+    history: tuple[int, int] = (MIN_LONG, MIN_LONG)
+    """Epoch and last zxid of this member."""
     proposal: Vote = attrs.field(init=False)
     outcome: Outcome | None = attrs.field(default=None, init=False)
     failed: bool = attrs.field(default=False, init=False)
@@ -176,12 +178,23 @@ class Election:
         ZooKeeper compares the vote alone, whoever sent it and in whichever round: a stale one then keeps
         an agreed election open until the next resend. Ours asks whether it could still win.
         """
-        if not self.electorate.better(heard.vote, self.proposal):
+        if not self._is_better(heard.vote, self.proposal):
             return False
         if not self.options.early_finalize:
             return True
         current = heard.state is PeerState.LOOKING and heard.round >= self.round
         return current and heard.vote.leader in self.electorate.voters
+
+    def _is_better(self, new: Vote, than: Vote) -> bool:
+        """Whether ``new`` is to be proposed in place of ``than``.
+
+        A voter that is no candidate supports none that is behind it: it could not follow that one, whose
+        election would come to nothing, again and again.
+        """
+        if not self.electorate.better(new, than):
+            return False
+        candidate = self.electorate.candidate or self.electorate.me not in self.electorate.current.voters
+        return candidate or (new.epoch, new.zxid) >= self.history
 
     def _take_vote(self, now: float, sender: int, heard: Notification) -> list[Effect]:
         if UNTRUSTED_ZXID in (self.initial.zxid, heard.vote.zxid):
@@ -193,10 +206,10 @@ class Election:
             self.round = heard.round
             self.votes.clear()
             # against the initial vote: a proposal of the round that we leave is nobody's vote in the next
-            convinced = self.electorate.better(heard.vote, self.initial)
+            convinced = self._is_better(heard.vote, self.initial)
             best, because = (heard.vote, sender) if convinced else (self.initial, self.electorate.me)
             effects += self._propose(best, because)
-        elif self.electorate.better(heard.vote, self.proposal):
+        elif self._is_better(heard.vote, self.proposal):
             effects += self._propose(heard.vote, sender)
         self.votes[sender] = CastVote(heard.vote, heard.round)
         if self.electorate.agree(self.votes, CastVote(self.proposal, self.round)):

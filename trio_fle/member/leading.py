@@ -22,6 +22,7 @@ from trio_fle.member.callers import Callers, check_learner
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.learner_handler import LearnerHandler
 from trio_fle.member.learner_link import LearnerLink
+from trio_fle.member.learners import Learners
 from trio_fle.member.looking import LookingVoters
 from trio_fle.member.membership import Membership
 from trio_fle.member.oracle import Oracle
@@ -70,7 +71,7 @@ class Leading:
     alone: Alone = attrs.field(init=False)
     lease: Lease = attrs.field(init=False)
     leadership: Leadership | None = attrs.field(default=None, init=False)
-    handlers: list[LearnerHandler] = attrs.field(factory=list, init=False)
+    learners: Learners = attrs.field(init=False)
     _granted: float = attrs.field(default=-math.inf, init=False)
     """The latest end of a lease that any answers allowed: past it, no follower keeps its promise to us."""
     _callers: Callers = attrs.field(init=False)
@@ -85,7 +86,7 @@ class Leading:
 
     def __attrs_post_init__(self) -> None:
         me, stored, config = self.electorate.me, self.commitments.stored, self.membership.config
-        self.config = config
+        self.config, self.learners = config, Learners(self._lost)
         self._callers = Callers(config.sync_s)
         self.discovery = Discovery(self.electorate, stored.zxid, stored.epoch)
         self.alone = Alone(self.electorate, self.clock, self.oracle, self._present, config.tick_s)
@@ -137,7 +138,7 @@ class Leading:
 
     async def wait_synchronized(self, handler: LearnerHandler, zxid: int, sent_at: float) -> None:
         """Pass the third gate: the acknowledgement of NEWLEADER counts like the answer to a ping."""
-        self._replace(handler, lambda older: True)
+        self.learners.end_others(handler, lambda older: True)
         if zxid == make_zxid(self.discovery.new_epoch, 0):
             self.answered(handler, sent_at)
         self.discovery.synchronize(handler.sid, zxid)
@@ -223,8 +224,7 @@ class Leading:
     async def _establish(self) -> str:
         """Pass all three gates with a quorum; the reason that is returned counts only if that failed."""
         me, discovery, stored = self.electorate.me, self.discovery, self.commitments.stored
-        passes = self.alone.passes
-        began = trio.current_time()
+        passes, began = self.alone.passes, trio.current_time()
         with trio.move_on_after(self.config.init_s):
             await self.commitments.wait_free(me)
         if self.commitments.binds(me):
@@ -265,7 +265,7 @@ class Leading:
         self.log.info(
             "leading.established",
             epoch=self.discovery.new_epoch,
-            followers=sorted(self._synced()),
+            followers=sorted(self.learners.followers),
             duration_ms=round(1000 * took_s, 3),
         )
         self._established.set()
@@ -275,10 +275,7 @@ class Leading:
     async def _ping(self) -> str:
         """Ping all learners every half tick, as long as this member has a link to them."""
         while True:
-            now = self.clock()
-            for handler in self.handlers:
-                if handler.synced:
-                    handler.ping(make_zxid(self.discovery.new_epoch, 0), now)
+            self.learners.ping(make_zxid(self.discovery.new_epoch, 0), self.clock())
             await trio.sleep(self.config.tick_s / 2)
 
     async def _keep(self) -> str:
@@ -308,22 +305,14 @@ class Leading:
             if self._give_up.is_set():
                 return self._why
             if not self._is_followed() and not self.alone.may_lead():
-                return f"too few followers: only {sorted(self._synced())} are linked"
+                return f"too few followers: only {sorted(self.learners.followers)} are linked"
             left_s = self._doubt_in_s()
-            if left_s <= 0 and not self._lose_silent():
-                return f"no quorum answered for {usable_s * DOUBT_AT:.3g} s"
+            if left_s <= 0:
+                if not self.learners.followers or not self.alone.may_lead():
+                    return f"no quorum answered for {usable_s * DOUBT_AT:.3g} s"
+                self.learners.end_followers()  # silent as they are, the oracle lets us lead without them
             with trio.move_on_after(min(max(left_s, 0.001), self.config.tick_s / 2)):
                 await changed.wait()
-
-    def _lose_silent(self) -> bool:
-        """Give up a follower that is silent, where the oracle lets us lead without it; False where not."""
-        silent = [handler for handler in self.handlers if handler.synced and not handler.observes]
-        if not silent or not self.alone.may_lead():
-            return False
-        for handler in silent:
-            self._lose(handler)
-            handler.scope.cancel()
-        return True
 
     def _doubt_in_s(self) -> float:
         return self.lease.end() - (1 - DOUBT_AT) * self.lease.usable_s - self.clock()
@@ -334,13 +323,10 @@ class Leading:
 
     def _present(self) -> frozenset[int]:
         """Servers that may still become followers: those with a connection or a link."""
-        return self.connected() | {self.electorate.me} | {handler.sid for handler in self.handlers}
+        return self.connected() | {self.electorate.me} | self.learners.sids
 
     def _is_followed(self) -> bool:
-        return self.electorate.is_quorum(self._synced() | {self.electorate.me})
-
-    def _synced(self) -> set[int]:
-        return {handler.sid for handler in self.handlers if handler.synced and not handler.observes}
+        return self.electorate.is_quorum(self.learners.followers | {self.electorate.me})
 
     # Learners
 
@@ -368,12 +354,11 @@ class Leading:
         if (info.config_version or 0) > ours and self.config.reconfig_enabled and self.credible(handler):
             self.give_up(f"server {handler.sid} knows a newer configuration")
         check_learner(handler, self.electorate.me, ours)
-        if info.sid not in self.electorate.voters and len(self.handlers) >= MAX_LEARNERS:
+        if info.sid not in self.electorate.voters and len(self.learners) >= MAX_LEARNERS:
             raise PeerError("too many learners")  # a voter has its place
 
     async def _lead_learner(self, handler: LearnerHandler) -> None:
-        self._replace(handler, lambda older: not older.synced or older.link.host == handler.link.host)
-        self.handlers.append(handler)
+        self.learners.add(handler)
         reason = "another link of it, silence, or too much that it left unread"
         try:
             with handler.scope:
@@ -383,31 +368,18 @@ class Leading:
             if not handler.synced:
                 raise
         finally:
-            self._lose(handler)
+            self.learners.remove(handler)
             if handler.synced and not handler.observes:
                 # a follower that stops in good order keeps its promise until it sees our end closed
                 await until_unneeded(self.leadership, self.lease.end, self._granted, self.config.tick_s / 4)
         if handler.synced:
             self.log.info("leading.learner_lost", peer=handler.sid, reason=reason)
 
-    def _replace(self, newer: LearnerHandler, which: Callable[[LearnerHandler], bool]) -> None:
-        """End other links of the same server: it has one, and those are of processes before.
-
-        A claim alone takes nobody's place: a synchronized link ends for one from the same host, or for one
-        that is synchronized as well.
-        """
-        for older in list(self.handlers):
-            if older is not newer and older.sid == newer.sid and which(older):
-                self._lose(older)
-                older.scope.cancel()
-
-    def _lose(self, handler: LearnerHandler) -> None:
-        if handler in self.handlers:
-            self.handlers.remove(handler)
-            if handler.sid not in {other.sid for other in self.handlers if other.synced}:
-                self.lease.lost(handler.sid)
-                self.discovery.lose(handler.sid)
-            self._tell()
+    def _lost(self, handler: LearnerHandler, has_another: bool) -> None:
+        if not has_another:
+            self.lease.lost(handler.sid)
+            self.discovery.lose(handler.sid)
+        self._tell()
 
     def _tell(self) -> None:
         self._changed.set()

@@ -61,9 +61,9 @@ async def open_member(
 ) -> AsyncIterator[Member]:
     """Run a member of the ensemble as long as the block lasts; it listens when the block begins.
 
-    Leaving the block stops it in good order (a leader resigns, a follower leaves its leader); an error or a
-    cancellation stops it at once. Tests may replace ``transport`` (TCP), ``storage`` (the data directory),
-    ``files`` (zoo.cfg and beside it), ``log`` (silent), ``clock`` of the lease (never stops), ``oracle``.
+    Leaving it stops the member in good order (a leader resigns, a follower leaves its leader); an error or a
+    cancellation stops it at once. Tests may replace ``transport`` (TCP), ``storage``, ``files`` (zoo.cfg and
+    beside it), ``log`` (silent), ``clock`` of the lease (never stops), ``oracle``.
 
     Raises ``StorageError`` where the data directory can't be used, is in use, or can't be written any more,
     and ``ListenError`` where the election port can't be had. Any other error is a bug, and ends the block.
@@ -72,8 +72,7 @@ async def open_member(
     storage = storage or DurableStorage(
         config.data_dir, config.data_log_dir, trust_empty=config.trust_empty, autocreate=config.autocreate
     )
-    raised: list[BaseException] = []
-    in_order = False
+    raised, in_order = list[BaseException](), False
     try:
         member = await build_member(config, transport, storage, files, log or quiet_logger(), clock, oracle)
         async with trio.open_nursery() as nursery:

@@ -47,8 +47,8 @@ class Operator:
             return False
         roles = {each: server.role.value for each, server in present.servers.items()}
         roles[other] = "observer" if roles[other] == "participant" else "participant"
-        if "participant" not in roles.values():
-            return False
+        if sid not in present.voters or roles[sid] == "observer":
+            return False  # voters are heard by all others when they look for a leader
         config = attrs.evolve(ensemble_of(roles), version=present.version + 1)
         assert always_meet(present.verifier, config.verifier), "one role at a time"
         self._files(sid).committed = config
