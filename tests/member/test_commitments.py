@@ -7,6 +7,7 @@ import trio
 from learners import INIT_S, SYNC_S, THREE, ScriptedLeader, ScriptedVoter, Stage, host, quorum_port, stage
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from trio_fle.ensemble import HostPort
 from trio_fle.errors import PeerError, StorageError
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.gone import GoneLeader
@@ -165,6 +166,23 @@ async def test_a_port_that_refuses_frees_at_once(autojump_clock: MockClock) -> N
     assert not held.binds(2)
     assert net.dialled == [(host(2), quorum_port(1))]
     assert [each["event"] for each in events] == ["promise.released"]
+
+
+async def test_a_name_that_leads_elsewhere_by_now_does_not_free(autojump_clock: MockClock) -> None:
+    """The leader may go on at its old address, cut off: whoever refuses at the new one says nothing of it."""
+    net, held = VirtualNetwork(), commitments(FRESH)
+    log, events = captured_log()
+    old = HostPort("203.0.113.9", 2888)
+    (listener,) = await net.host(old.host).listen([old])
+    held.renew(1, 4, LEASE_S, arrived=trio.current_time(), where=old)
+    await find_out(held, net, log)
+    assert trio.current_time() == pytest.approx(LEASE_S, abs=0.3)
+    assert events == []
+    assert {address for _, address in net.dialled} == {old}
+    await listener.aclose()
+    held.renew(1, 4, LEASE_S, arrived=trio.current_time(), where=old)
+    await find_out(held, net, log)
+    assert not held.binds(2), "and it frees once that one refuses"
 
 
 async def test_a_port_that_listens_does_not_free(autojump_clock: MockClock) -> None:

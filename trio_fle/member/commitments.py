@@ -6,6 +6,7 @@ from typing import Final
 import attrs
 import trio
 
+from trio_fle.ensemble import HostPort
 from trio_fle.errors import PeerError
 from trio_fle.storage import Followed, Storage, StoredVote
 from trio_fle.zab import Promise
@@ -54,13 +55,18 @@ class Commitments:
         await self.storage.begin_epoch(epoch, followed)
         self.stored = attrs.evolve(self.stored, epoch=epoch, followed=followed)
 
-    def renew(self, leader: int, epoch: int, lease_s: float, arrived: float) -> None:
-        """Promise ``leader`` to acknowledge no other epoch for ``lease_s`` from ``arrived`` on."""
+    def renew(
+        self, leader: int, epoch: int, lease_s: float, arrived: float, where: HostPort | None = None
+    ) -> None:
+        """Promise ``leader``, followed at ``where``, to acknowledge no other epoch for ``lease_s``.
+
+        It counts from ``arrived`` on.
+        """
         until = arrived + lease_s
         if self.promise is not None and (self.promise.leader, self.promise.epoch) == (leader, epoch):
-            self.promise = self.promise.renewed(until)
+            self.promise = attrs.evolve(self.promise.renewed(until), where=where)
         else:
-            self.promise = Promise(leader, epoch, until)
+            self.promise = Promise(leader, epoch, until, where)
 
     def release(self, leader: int) -> None:
         """Forget the promise made to ``leader``: it is known to lead no more."""

@@ -223,7 +223,7 @@ class Learner:
             lease_s = self._lease_s
             followed = None if lease_s is None else Followed(self.leader, self.epoch, lease_s)
             await self.commitments.begin(self.epoch, followed)
-        self._promise(arrived)
+        self._promise(link, arrived)
         acknowledgement = QuorumPacket(PacketType.ACK, make_zxid(self.epoch, 0))
         await link.send(acknowledgement)
         while (packet := await link.receive()).type != PacketType.UPTODATE:
@@ -231,15 +231,15 @@ class Learner:
         await self._adopt(synchronized.ensemble)
         await link.send(acknowledgement)
 
-    def _promise(self, arrived: float) -> None:
+    def _promise(self, link: LearnerLink, arrived: float) -> None:
         if self._lease_s is not None and not self._observes:
-            self.commitments.renew(self.leader, self.epoch, self._lease_s, arrived)
+            self.commitments.renew(self.leader, self.epoch, self._lease_s, arrived, link.address)
 
     async def _take(self, link: LearnerLink, packet: QuorumPacket) -> None:
         """Take in one packet of an established leader; what a member has no use for is ignored."""
         arrived = self.commitments.clock()
         if packet.type == PacketType.PING:
-            self._promise(arrived)
+            self._promise(link, arrived)
             # a Java leader expects the sessions that were touched here: none, which is not null
             await link.send(QuorumPacket(PacketType.PING, packet.zxid, packet.data or b""))
             return

@@ -38,15 +38,24 @@ class GoneLeader:
     def find_out(self) -> None:
         """Begin to ask about the present promise, unless that was begun before."""
         promise = self.commitments.promise
-        if promise is None or promise is self._asked or promise.leader not in self.servers():
+        if promise is None or promise is self._asked:
             return
+        if promise.where is None and promise.leader not in self.servers():
+            return  # nobody knows where to ask
         self._asking.cancel()
         self._asked, self._asking = promise, trio.CancelScope()
         self.nursery.start_soon(self._ask, promise, self._asking)
 
     async def _ask(self, promise: Promise, scope: trio.CancelScope) -> None:
-        """Dial the leader until nobody listens there, or the promise is over or was renewed."""
-        addresses = [address.quorum for address in self.servers()[promise.leader].addresses]
+        """Dial the leader until nobody listens there, or the promise is over or was renewed.
+
+        It is asked where it was followed: its name may have been pointed at another host meanwhile, whose
+        refusal says nothing of it.
+        """
+        if promise.where is not None:
+            addresses = [promise.where]
+        else:
+            addresses = [address.quorum for address in self.servers()[promise.leader].addresses]
         backoff, commitments = Backoff(_FIRST_S, _MAX_S), self.commitments
         with scope:
             while commitments.promise is promise and commitments.clock() < promise.until:

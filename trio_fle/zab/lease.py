@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 import attrs
 
+from trio_fle.ensemble import HostPort
+
 
 @attrs.define
 class Lease:
@@ -63,6 +65,8 @@ class Promise:
     leader: int
     epoch: int
     until: float
+    where: HostPort | None = None
+    """The address at which it was followed; None after a restart. Its name may lead elsewhere by now."""
 
     def renewed(self, until: float) -> "Promise":
         """Return the promise after one more answer; it never gets shorter."""
