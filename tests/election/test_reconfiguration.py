@@ -8,6 +8,7 @@ from trio_fle.election.events import Adopted, ConfigCommitted, ConfigSeen, Greet
 from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import Ensemble
 from trio_fle.vote import MIN_LONG, LearnerType, PeerState, Vote
+from trio_fle.wire import Notification
 
 ADOPTS = ElectionOptions(reconfig=True)
 V1, V2 = 1 << 32, (1 << 32) + 5
@@ -172,3 +173,15 @@ def test_the_same_servers_elsewhere_begin_the_election_anew() -> None:
     driver = voter(1)
     driver.hear(2, looking(2), attrs.evolve(moved, servers=servers))
     assert driver.fle.round == 2
+
+
+def test_who_looks_under_an_older_configuration_is_answered() -> None:
+    """It may be an observer there, whose words count for nothing, and our next resend may be far off."""
+    driver = Driver(1, ensemble_of(3, version=V1), ADOPTS).look()
+    observer = Notification(PeerState.LOOKING, Vote(MIN_LONG, MIN_LONG, MIN_LONG), 9)
+    before = len(driver.sent(2))
+    driver.hear(2, observer, ensemble_of({1: "participant", 2: "observer", 3: "participant"}))
+    (answer,) = driver.sent(2)[before:]
+    assert answer.config == ensemble_of(3, version=V1).text.encode()
+    driver.hear(2, observer, ensemble_of(3, version=V1))
+    assert len(driver.sent(2)) == before + 1, "once it knows, no more"

@@ -166,7 +166,8 @@ class FastLeaderElection:
         if self.election is not None:
             self._received += 1
             self._said[sender] = heard
-            if heard.state is PeerState.LOOKING and heard.round < self.round and self._is_news(sender, heard):
+            behind = heard.round < self.round or self._knows_newer(event.config)
+            if heard.state is PeerState.LOOKING and behind and self._is_news(sender, heard):
                 effects.append(self._send(sender, self.election.proposal, self.round))
             effects += self._carry_on(now, self.election.hear(now, sender, heard))
         elif heard.state is PeerState.LOOKING and self.current_vote is not None:
@@ -189,6 +190,11 @@ class FastLeaderElection:
         before = self._answered.get(sender)
         self._answered[sender] = heard
         return before != heard
+
+    def _knows_newer(self, config: Ensemble | None) -> bool:
+        """Whether who lives under ``config`` would adopt ours, once it hears of it."""
+        ours = self.electorate.current
+        return self.options.reconfig and config is not None and config.version < ours.version
 
     def _compare_configs(self, now: float, sender: int, config: Ensemble) -> list[Effect]:
         ours = self.electorate.current
