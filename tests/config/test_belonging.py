@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trio_fle.config import load_config
-from trio_fle.config.belonging import belonging_path, why_refused
+from trio_fle.config.belonging import belonging_path, belonging_text, why_refused
 from trio_fle.ensemble import Ensemble, build_ensemble
 from trio_fle.errors import ConfigError
 
@@ -18,6 +18,13 @@ def ensemble(voters: str, *lines: str, version: int = 0, observers: str = "") ->
     return build_ensemble(properties | dict(line.split("=", 1) for line in lines), version)
 
 
+def oracle(voters: str, version: int = 0) -> Ensemble:
+    return build_ensemble({f"server.{sid}": f"h{sid}:1:2" for sid in voters}, version, oracle=True)
+
+
+MISS = "a quorum of it and one of these servers need have no server in common"
+
+
 @pytest.mark.parametrize(
     ("last", "now"),
     [
@@ -27,7 +34,10 @@ def ensemble(voters: str, *lines: str, version: int = 0, observers: str = "") ->
         (ensemble("123"), ensemble("123", observers="45")),
         (ensemble("123", observers="4"), ensemble("123")),
         (ensemble("123", observers="4"), ensemble("1234")),
-        (ensemble("123", version=V1), ensemble("4", version=V2)),
+        (ensemble("123", version=V1), ensemble("12", version=V2)),
+        (ensemble("12", version=V1), ensemble("123", version=V2)),
+        (oracle("12"), oracle("12")),
+        (oracle("12"), ensemble("12")),
         (ensemble("123", version=V1), ensemble("123")),
     ],
 )
@@ -45,13 +55,17 @@ def test_what_is_accepted(last: Ensemble, now: Ensemble) -> None:
         (
             ensemble("123"),
             ensemble("12345"),
-            "a quorum of it and one of these servers need have no server in common",
+            MISS,
         ),
         (
             ensemble("123"),
             ensemble("123", "group.1=1", "group.2=2:3", "weight.1=1", "weight.2=0", "weight.3=0"),
-            "a quorum of it and one of these servers need have no server in common",
+            MISS,
         ),
+        (ensemble("123", version=V1), ensemble("1", version=V2), MISS),
+        (ensemble("123", version=V1), ensemble("789", version=V2), MISS),
+        (oracle("12"), ensemble("123"), MISS),
+        (oracle("12", version=V1), ensemble("123", version=V2), MISS),
         (
             ensemble("1234", version=V2),
             ensemble("123", version=V1),
@@ -100,3 +114,26 @@ def test_a_file_of_rubbish_is_named_and_what_to_do(rubbish: str, tmp_path: Path)
         load_config(write(tmp_path, "123", rubbish))
     assert str(caught.value).startswith(f"{tmp_path}/data/version-2/fle.ensemble: ")
     assert str(caught.value).endswith("; remove it if zoo.cfg is right")
+
+
+def test_a_start_in_the_middle_of_a_change_finds_either(tmp_path: Path) -> None:
+    before, after = ensemble("123", version=V1), ensemble("4567", version=V2)
+    for number, (voters, accepted) in enumerate([("123", True), ("456", False), ("12", False)]):
+        root = tmp_path / str(number)
+        root.mkdir()
+        path = write(root, voters, belonging_text(before, after), "version=100000000")
+        if accepted:
+            assert load_config(path).ensemble.version == V1
+        else:
+            with pytest.raises(ConfigError):
+                load_config(path, myid=int(voters[0]))
+    path = write(tmp_path / "0" / "x", "4567", belonging_text(before, after), "version=200000000")
+    assert load_config(path, myid=4).ensemble.version == V2
+
+
+def test_whether_there_was_an_oracle_is_kept(tmp_path: Path) -> None:
+    path = write(tmp_path, "12", belonging_text(oracle("12")), "oraclePath=/o")
+    assert load_config(path).ensemble == oracle("12")
+    path.write_text(path.read_text().replace("oraclePath=/o\n", "server.3=h3:1:2\n"))
+    with pytest.raises(ConfigError, match=MISS):
+        load_config(path)

@@ -224,7 +224,6 @@ def test_a_value_is_read(
             'zoo.cfg:7: fle.leaseMargin: "100 %" is not a percentage below 100; write it as in 10 %',
         ),
         ("fle.candidate=maybe", 'zoo.cfg:7: fle.candidate: "maybe" is neither true nor false'),
-        ("fle.advertise.9=h:1", "zoo.cfg:7: fle.advertise.9: there is no server 9"),
         ("fle.advertise.x=h:1", "zoo.cfg:7: fle.advertise.x: there is no server x"),
         ("fle.advertise.\\u00b2=h:1", "zoo.cfg:7: fle.advertise.\xb2: there is no server \xb2"),
         (
@@ -546,3 +545,33 @@ def test_any_bytes_are_an_id_or_a_configuration_error(home: Home, content: bytes
     except ConfigError:
         return
     assert config.myid in (1, 2, 3)
+
+
+def test_a_proposed_configuration_is_not_forgotten_by_switching_reconfiguration_off(home: Home) -> None:
+    pending = home.root / "zoo.cfg.dynamic.next"
+    pending.write_text(SERVERS + "server.4=h:1:5\nversion=9\n")
+    assert home.with_lines("reconfigEnabled=true").seen.version == 9
+    with pytest.raises(ConfigError) as caught:
+        home.with_lines("")
+    assert str(caught.value) == (
+        f"{pending}: holds a configuration with other servers that was proposed, and not committed here; set "
+        "reconfigEnabled=true, or remove it if it came to nothing"
+    )
+    pending.write_text(SERVERS + "version=9\n")
+    assert home.with_lines("").seen.version == 0, "the same servers: nothing to lose"
+
+
+def test_server_lines_above_all_files_are_refused_where_they_may_change(home: Home) -> None:
+    overrides = {"server.3": "h:1:9"}
+    assert (
+        home.load(home.head + SERVERS, overrides=overrides).ensemble.servers[3].addresses[0].election_port
+        == 9
+    )
+    with pytest.raises(ConfigError, match=r"^--set: server\.3: stands above every file"):
+        home.load(home.head + SERVERS + "reconfigEnabled=true\n", overrides=overrides)
+
+
+def test_an_address_of_a_server_that_was_removed_is_a_warning(home: Home) -> None:
+    config = home.with_lines("fle.advertise.9=h:80\nfle.advertise.2=h:81")
+    assert config.advertise == {2: "h:81"}
+    assert config.warnings == (f"{home.path}:7: fle.advertise.9: there is no server 9",)

@@ -21,6 +21,7 @@ OURS = ensemble_of({1: "participant", 2: "participant", 3: "observer"})
 @pytest.mark.parametrize(
     "text",
     [b"version=zz", b"server.x=h:1:2", b"server.1=h:70000:2", b"server.1=\\uzzzz", b"foo=bar",
+     b"version=9", "server.1=h\u0135:1:2".encode(), "server.1=h:1:2;a\u2028:3".encode(),
      b"server.9=foo", b"server.1=h:1:2:observer", b"\xff\xfe", b"server.1=[::1:1:2"],
 )  # fmt: skip
 def test_a_text_that_ends_a_java_receiver_or_is_nonsense_is_dropped_and_counted(text: bytes) -> None:
@@ -83,3 +84,10 @@ def test_who_has_an_oracle_reads_texts_of_others_as_if_they_had_it_too() -> None
     other = ConfigTexts(ours, Clock()).parse(2, ours.text.replace("version=0", "version=1").encode())
     assert other is not None
     assert other.verifier == ours.verifier
+
+
+def test_servers_of_a_pending_configuration_are_listened_to() -> None:
+    texts = ConfigTexts(OURS, Clock())
+    assert texts.parse(9, text_of(7)) is None
+    texts.know(ensemble_of({1: "participant", 9: "participant"}))
+    assert texts.parse(9, text_of(7)) is not None

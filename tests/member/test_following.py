@@ -17,11 +17,13 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.config import MemberConfig, TransportOptions
 from trio_fle.election.options import ElectionOptions
+from trio_fle.ensemble import parse_ensemble
 from trio_fle.errors import ConnectionLostError, StorageError
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.following import Learner, UnstoredError
 from trio_fle.member.opening import build_member
 from trio_fle.member.status import Phase
+from trio_fle.quorum import QuorumVerifier
 from trio_fle.sim.members.disk import VirtualConfigFiles, VirtualDisk
 from trio_fle.sim.members.ensemble import captured_log, ensemble_of
 from trio_fle.sim.members.network import VirtualNetwork
@@ -75,11 +77,13 @@ async def learning(
     storage: VirtualDisk | None = None,
     version: int = 0,
     listens: bool = True,
+    quorums: QuorumVerifier | None = None,
 ) -> AsyncIterator[Play]:
     net = VirtualNetwork()
     log, events = captured_log()
     storage = storage or VirtualDisk(stored or StoredVote(0, 0, 0))
     ensemble = attrs.evolve(ensemble_of({sid: role, 7: FOLLOWER, LEADER: FOLLOWER}), version=version)
+    ensemble = ensemble if quorums is None else attrs.evolve(ensemble, verifier=quorums)
     config = MemberConfig(
         path=Path("zoo.cfg"),
         myid=sid,
@@ -144,6 +148,12 @@ def the_learner_was(conversation: dict[str, Any]) -> tuple[str, int, int, Stored
     epoch = int.from_bytes(mine[1].data, "big", signed=True)
     role = OBSERVER if mine[0].type == PacketType.OBSERVERINFO else FOLLOWER
     return role, info.sid, info.config_version or 0, StoredVote(mine[1].zxid, epoch, epoch_of(mine[0].zxid))
+
+
+def quorums_of(conversation: dict[str, Any]) -> QuorumVerifier | None:
+    """Who was enough, by what the leader told."""
+    texts = [m["decoded"].get("data_text") for m in conversation["messages"] if is_named(m, "NEWLEADER")]
+    return parse_ensemble(texts[0]).verifier if texts and texts[0] else None
 
 
 def is_held(conversation: dict[str, Any], zxid: int) -> bool:
@@ -223,7 +233,8 @@ async def test_to_a_recorded_leader_it_says_what_the_real_learner_said_as_far_as
 ) -> None:
     role, sid, version, stored = the_learner_was(conversation)
     expected, unstored = what_may_be_said(conversation)
-    async with learning(role, sid=sid, stored=stored, version=version) as play:
+    quorums = quorums_of(conversation)
+    async with learning(role, sid=sid, stored=stored, version=version, quorums=quorums) as play:
         said = await replay(play, conversation, piece)
         assert len(said) == len(expected)
         assert [agrees(*pair) for pair in zip(said, expected, strict=True)] == [True] * len(said)
@@ -695,3 +706,18 @@ async def test_an_epoch_that_a_follower_can_not_write_ends_its_member(autojump_c
         await play.member.ended.wait()
         await wait_all_tasks_blocked()
         assert play.failure == [full]
+
+
+async def test_a_leader_under_other_quorums_is_not_acknowledged_where_they_can_not_be_adopted(
+    autojump_clock: MockClock,
+) -> None:
+    """Else its quorum, and one of those who do not know of that configuration, could miss each other."""
+    async with learning() as play:
+        await play.leader.discover(5, lease_s=2.5)
+        await play.leader.send(PacketType.DIFF, 0)
+        others = attrs.evolve(ensemble_of({1: FOLLOWER, 2: FOLLOWER, 3: FOLLOWER, 4: FOLLOWER}), version=1)
+        text = others.text.encode()
+        await play.leader.send(PacketType.NEWLEADER, make_zxid(5, 0), text)
+        outcome = await play.outcome()
+        assert "newer configuration with other servers" in str(outcome)
+        assert play.storage.stored.epoch == 0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_fle.quorum import Hierarchical, Majority, QuorumVerifier, always_meet
+from trio_fle.quorum import Hierarchical, Majority, OracleMajority, QuorumVerifier, always_meet
 
 
 def majority(*voters: int) -> Majority:
@@ -30,6 +30,13 @@ def majority(*voters: int) -> Majority:
 def test_majorities(one: tuple[int, ...], another: tuple[int, ...], meet: bool) -> None:
     assert always_meet(majority(*one), majority(*another)) is meet
     assert always_meet(majority(*another), majority(*one)) is meet
+
+
+@pytest.mark.parametrize(("other", "meet"), [((1, 2), True), ((1, 2, 3), False), ((1,), False)])
+def test_one_of_two_is_enough_for_an_oracle(other: tuple[int, ...], meet: bool) -> None:
+    oracle = OracleMajority(frozenset({1, 2}))
+    assert always_meet(oracle, majority(*other)) is meet
+    assert always_meet(oracle, oracle), "it says yes to one of them"
 
 
 voters = st.frozensets(st.integers(1, 7), min_size=1, max_size=6)

@@ -3,11 +3,12 @@
 import itertools
 import math
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import attrs
 
-from trio_fle.quorum import Hierarchical, Majority, QuorumVerifier
+from trio_fle.quorum import Hierarchical, Majority, OracleMajority, QuorumVerifier
 
 MAX_ENUMERATED: Final = 12
 """With more voters than this, sets are counted by formula, not listed."""
@@ -41,6 +42,8 @@ class Quorums:
 
 def explain(verifier: QuorumVerifier) -> Quorums:
     """Explain any quorum system: by trying every set of voters where they are few, else by its formula."""
+    if isinstance(verifier, OracleMajority):
+        verifier = _Either(verifier.voters) if verifier.consults else Majority(verifier.voters)
     voters = tuple(sorted(verifier.voters))
     explained = Quorums(_system(verifier), _rule(verifier), voters, verifier.contains_quorum(verifier.voters))
     if len(voters) <= MAX_ENUMERATED:
@@ -53,8 +56,24 @@ def explain(verifier: QuorumVerifier) -> Quorums:
     return explained
 
 
+@attrs.frozen
+class _Either:
+    """Two voters and an oracle: each is enough while that says yes to it, as it does to one at most."""
+
+    voters: frozenset[int]
+
+    def weight(self, sid: int) -> int:
+        return 1
+
+    def has_weight(self, sid: int) -> bool:
+        return True
+
+    def contains_quorum(self, acks: AbstractSet[int]) -> bool:
+        return bool(acks & self.voters)
+
+
 def _system(verifier: QuorumVerifier) -> str:
-    return type(verifier).__name__.lower()
+    return "oracle" if isinstance(verifier, _Either) else type(verifier).__name__.lower()
 
 
 def _rule(verifier: QuorumVerifier) -> str:
@@ -64,6 +83,8 @@ def _rule(verifier: QuorumVerifier) -> str:
             return f"any {count // 2 + 1} of {count} voters"
         case Hierarchical():
             return _hierarchical_rule(verifier)
+        case _Either():
+            return "both voters, or the one to which the oracle says yes"
     return "as the configured quorum system decides"
 
 

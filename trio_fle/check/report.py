@@ -1,6 +1,6 @@
 """All that a check has found, and the document in which programs read it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -119,6 +119,7 @@ def build_report(config: MemberConfig, names: Names, answers: Mapping[int, Answe
     findings = [
         *(warning("config", text) for text in config.warnings),
         *voter_findings(config.ensemble, quorums, names),
+        *_pending_findings(config),
         *address_findings(config, names),
         *timing_findings(config, names),
         *answer_findings(config, answers or {}, told, names),
@@ -126,6 +127,16 @@ def build_report(config: MemberConfig, names: Names, answers: Mapping[int, Answe
     findings.sort(key=lambda finding: finding.severity is not Severity.ERROR)
     found = tuple(dict.fromkeys(findings))
     return Report(config, quorums, timeouts(config), found, names, answers, told)
+
+
+def _pending_findings(config: MemberConfig) -> Iterator[Finding]:
+    if config.seen.version > config.ensemble.version:
+        rule = explain(config.seen.verifier).rule
+        yield warning(
+            "pending_config",
+            f"version {hexadecimal(config.seen.version)} was proposed and is not committed: until it is, a "
+            f"leader needs that one's quorum as well ({rule})",
+        )
 
 
 def hexadecimal(version: int) -> str:

@@ -6,7 +6,7 @@ from trio_fle.check.finding import Finding, error, listed, named, warning
 from trio_fle.check.quorums import Quorums
 from trio_fle.ensemble import Ensemble
 from trio_fle.peers.names import Names
-from trio_fle.quorum import Hierarchical, Majority
+from trio_fle.quorum import Hierarchical, Majority, OracleMajority
 
 
 def voter_findings(ensemble: Ensemble, quorums: Quorums, names: Names) -> Iterator[Finding]:
@@ -19,6 +19,8 @@ def voter_findings(ensemble: Ensemble, quorums: Quorums, names: Names) -> Iterat
         )
     match ensemble.verifier:
         case Majority():
+            yield from _count_findings(quorums)
+        case OracleMajority() as verifier if not verifier.consults:
             yield from _count_findings(quorums)
         case Hierarchical():
             yield from _group_findings(ensemble, ensemble.verifier)

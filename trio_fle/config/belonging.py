@@ -15,27 +15,41 @@ from trio_fle.quorum import OracleMajority, always_meet
 NAME: Final = "fle.ensemble"
 ACCEPT: Final = "fle.acceptNewEnsemble"
 
+_ORACLE: Final = "#oracle\n"
+_BETWEEN: Final = "\n\n"
+
 
 def belonging_path(data_dir: Path) -> Path:
     """Return the file that holds the ensemble of a data directory."""
     return data_dir / "version-2" / NAME
 
 
-def read_belonging(data_dir: Path, *, oracle: bool) -> Ensemble | None:
-    """Return the ensemble that the data directory's server last belonged to; None where it did to none.
+def belonging_text(*ensembles: Ensemble) -> str:
+    """Return what the file holds: the ensemble, or the one before and the one to come while that is written.
 
-    With an ``oracle``, of which the file does not tell. Blocking. Raises ``ConfigError`` for a file that
-    can't be read.
+    A line ``#oracle`` stands before one whose two voters have an oracle.
+    """
+    marks = (_ORACLE if isinstance(each.verifier, OracleMajority) else "" for each in ensembles)
+    return _BETWEEN.join(mark + each.text for mark, each in zip(marks, ensembles, strict=True))
+
+
+def read_belonging(data_dir: Path) -> list[Ensemble]:
+    """Return the ensembles that the data directory's server last belonged to; mostly one, at first none.
+
+    Blocking. Raises ``ConfigError`` for a file that can't be read.
     """
     path = belonging_path(data_dir)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return None
+        return []
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: can't be read: {getattr(error, 'strerror', error)}") from error
     try:
-        return parse_ensemble(text, several_addresses=True, oracle=oracle)
+        return [
+            parse_ensemble(part, several_addresses=True, oracle=part.startswith(_ORACLE))
+            for part in text.split(_BETWEEN)
+        ]
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}; remove it if zoo.cfg is right") from None
 
@@ -43,14 +57,13 @@ def read_belonging(data_dir: Path, *, oracle: bool) -> Ensemble | None:
 def why_refused(last: Ensemble, now: Ensemble) -> str | None:
     """Say why ``now`` must not be formed without being told to; None where nothing speaks against it.
 
-    What a reconfiguration has made of an ensemble has a higher version. Else no voter may be missing, and
-    no two quorums, of before and of now, may miss each other.
+    No two quorums, of before and of now, may miss each other; and unless a higher version says that it is
+    meant, no voter may be missing.
     """
-    if now.version > last.version:
-        return None
     if now.version < last.version and not now.same_members(last):
         return f"it is older (version {now.version:x}) than version {last.version:x}"
-    if missing := sorted(last.voters - now.voters):
+    missing = sorted(last.voters - now.voters)
+    if missing and now.version <= last.version:
         names = ", ".join(map(str, missing))
         return f"of its voters {names} {'is' if len(missing) == 1 else 'are'} missing"
     if not always_meet(last.verifier, now.verifier):
@@ -60,8 +73,10 @@ def why_refused(last: Ensemble, now: Ensemble) -> str | None:
 
 def check_belonging(data_dir: Path, now: Ensemble, source: str) -> None:
     """Refuse, by ``ConfigError``, an ensemble that could elect a leader beside that of the last one."""
-    last = read_belonging(data_dir, oracle=isinstance(now.verifier, OracleMajority))
-    if last is not None and (why := why_refused(last, now)) is not None:
+    held = read_belonging(data_dir)
+    if not held or any(now.version == each.version and now.same_members(each) for each in held):
+        return
+    if (why := why_refused(held[-1], now)) is not None:
         raise ConfigError(
             f"{source}: these servers are not the ensemble that this member last belonged to "
             f"({belonging_path(data_dir)}): {why}, so that there could be two leaders; correct the server "

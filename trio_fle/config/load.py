@@ -10,11 +10,11 @@ from pathlib import Path
 from trio_fle.config.admin import admin_options
 from trio_fle.config.belonging import ACCEPT, check_belonging
 from trio_fle.config.checks import check_other_keys, session_timeouts_ms, warn_relative
-from trio_fle.config.keys import BARE_PROPERTIES, KNOWN, UNSUPPORTED, is_known
+from trio_fle.config.keys import BARE_PROPERTIES, KNOWN, UNSUPPORTED, is_known, is_member_key
 from trio_fle.config.member_config import MemberConfig, TransportOptions
 from trio_fle.config.myid import read_myid
 from trio_fle.config.properties import put_below, read_properties
-from trio_fle.config.rewriting import read_pending
+from trio_fle.config.rewriting import next_path, read_pending
 from trio_fle.config.servers import load_ensemble
 from trio_fle.config.settings import Settings
 from trio_fle.election.options import ElectionOptions
@@ -84,9 +84,20 @@ def _member_config(path: Path, sid: int, data: Path, settings: Settings, ensembl
         oracle_path=_oracle_path(settings),
         trust_empty=settings.property_boolean("snapshot.trust.empty", False),
         autocreate=settings.property_boolean("db.autocreate", True),
-        seen=read_pending(path, ensemble) if election.reconfig else ensemble,
+        seen=_pending(path, ensemble, election.reconfig),
         warnings=tuple(settings.warnings),  # the last, when all have been found
     )
+
+
+def _pending(path: Path, ensemble: Ensemble, reconfig: bool) -> Ensemble:
+    """Return what a leader proposed before this start; refuse to forget it."""
+    pending = read_pending(path, ensemble)
+    if not reconfig and not pending.same_members(ensemble):
+        raise ConfigError(
+            f"{next_path(path.resolve())}: holds a configuration with other servers that was proposed, and "
+            "not committed here; set reconfigEnabled=true, or remove it if it came to nothing"
+        )
+    return pending if reconfig else ensemble
 
 
 def _read_settings(
@@ -99,10 +110,19 @@ def _read_settings(
     if data_dir is not None:
         settings.override("dataDir", data_dir, "--data-dir")
     _refuse_unsupported(settings)
+    _refuse_overridden_servers(settings, overrides)
     _warn_unknown(settings)
     warn_relative(settings)
     put_below(settings, read_properties(environ))
     return settings
+
+
+def _refuse_overridden_servers(settings: Settings, overrides: Mapping[str, str]) -> None:
+    if settings.boolean("reconfigEnabled", False):
+        for key in filter(is_member_key, overrides):
+            raise settings.error(
+                key, "stands above every file, and reconfigEnabled=true changes these: write it into one"
+            )
 
 
 def _refuse_unsupported(settings: Settings) -> None:
@@ -220,7 +240,10 @@ def _advertised(settings: Settings, ensemble: Ensemble) -> dict[int, str]:
     for key, value in settings.items().items():
         if key.startswith("fle.advertise."):
             number = key.removeprefix("fle.advertise.")
-            if not number.isdecimal() or int(number) not in ensemble.servers:
+            if not number.isdecimal():
                 raise settings.error(key, f"there is no server {number[:40]}")
-            advertised[int(number)] = value
+            if int(number) in ensemble.servers:
+                advertised[int(number)] = value
+            else:  # a reconfiguration may have removed it
+                settings.warnings.append(f"{settings.place(key)}: {key}: there is no server {number[:40]}")
     return advertised

@@ -6,6 +6,7 @@ from typing import Final
 
 import attrs
 
+from trio_fle.config.rewriting import CHARSET
 from trio_fle.ensemble import Ensemble, parse_ensemble
 from trio_fle.errors import ConfigError
 from trio_fle.peers.quiet import TokenBucket
@@ -20,14 +21,17 @@ _REMEMBERED: Final = 16
 def usable_ensemble(text: bytes | None, *, oracle: bool) -> Ensemble | None:
     """Return the configuration of a text; None where it is absent, malformed, or too long to be read.
 
-    With an ``oracle``, which no text tells of, it is a majority.
+    With an ``oracle``, which no text tells of, it is a majority. One without servers, or that no properties
+    file can hold, is none.
     """
     if text is None or not _is_readable(text):
         return None
     try:
-        return parse_ensemble(text.decode(), several_addresses=True, oracle=oracle)
-    except (ConfigError, UnicodeDecodeError):
+        ensemble = parse_ensemble(text.decode(), several_addresses=True, oracle=oracle)
+        ensemble.text.encode(CHARSET)
+    except (ConfigError, UnicodeError):
         return None
+    return ensemble if ensemble.servers else None
 
 
 def _is_readable(text: bytes) -> bool:
@@ -49,6 +53,7 @@ class ConfigTexts:
     unusable: int = attrs.field(default=0, init=False)
     _known: OrderedDict[bytes, Ensemble | None] = attrs.field(factory=OrderedDict, init=False)
     _our_text: bytes = attrs.field(init=False)
+    _pending: frozenset[int] = attrs.field(default=frozenset(), init=False)
     _new_texts: TokenBucket = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -59,9 +64,13 @@ class ConfigTexts:
         """Take ``ours`` for the configuration of this member from now on."""
         self.ours, self._our_text = ours, ours.text.encode()
 
+    def know(self, seen: Ensemble) -> None:
+        """Listen to the servers of a pending configuration, too: theirs may be committed."""
+        self._pending = frozenset(seen.servers)
+
     def parse(self, sender: int, text: bytes | None) -> Ensemble | None:
         """Return the configuration that a configured server sent, or None where it is of no use."""
-        if text is None or sender not in self.ours.servers:
+        if text is None or (sender not in self.ours.servers and sender not in self._pending):
             return None
         if text == self._our_text:
             return self.ours

@@ -70,8 +70,9 @@ class ElectionTask:
 
     def __attrs_post_init__(self) -> None:
         current = self.fle.electorate.current
-        self.inbox = Inbox[Event](INBOX_PER_PEER, lambda sid: sid in self.fle.electorate.current.servers)
+        self.inbox = Inbox[Event](INBOX_PER_PEER, self._is_member)
         self._texts = ConfigTexts(current, trio.current_time)
+        self._texts.know(self.fle.electorate.seen)
         self._newest_config = current.version
         self._noise = OncePerInterval(_MINUTE_S, trio.current_time)
         self._debug = self.log.is_enabled_for(10)
@@ -86,9 +87,14 @@ class ElectionTask:
         # without the raw text: half a megabyte of it may come with every notification
         self.put(sender, Heard(sender, attrs.evolve(notification, config=None), config))
 
-    def live_under(self, ensemble: Ensemble) -> None:
-        """Read the texts of others against this configuration from now on."""
-        self._texts.become(ensemble)
+    def _is_member(self, sid: int) -> bool:
+        electorate = self.fle.electorate
+        return sid == electorate.me or sid in electorate.current.servers or sid in electorate.seen.servers
+
+    def live_under(self, current: Ensemble, seen: Ensemble) -> None:
+        """Read the texts of others against these configurations from now on."""
+        self._texts.become(current)
+        self._texts.know(seen)
 
     def note_presence(self, sid: int, there: bool) -> None:
         """Queue that a voter has connected, or is known to be gone."""

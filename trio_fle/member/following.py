@@ -56,13 +56,15 @@ class ReconfiguredError(FleError):
 class Synchronized:
     """What a leader sent up to NEWLEADER: how, up to which zxid, and whether all of it is held here.
 
-    ``ensemble`` is the configuration under which it leads, where that is newer than ours.
+    ``ensemble`` is the configuration under which it leads, where that is newer than ours; ``strange`` says
+    that it is newer, has other servers, and can't be adopted here.
     """
 
     sync: PacketType
     zxid: int
     held: bool
     ensemble: Ensemble | None = None
+    strange: bool = False
 
 
 @attrs.define(eq=False)
@@ -211,11 +213,18 @@ class Learner:
             raise MalformedMessageError(
                 f"it sent NEWLEADER of epoch {epoch_of(packet.zxid)}, after epoch {self.epoch} was accepted"
             )
-        return Synchronized(sync, zxid, held, await self.membership.see(self.membership.read(packet.data)))
+        ensemble = self.membership.read(packet.data)
+        seen = await self.membership.see(ensemble)
+        strange = ensemble is not None and seen is None and self.membership.is_strange(ensemble)
+        return Synchronized(sync, zxid, held, seen, strange)
 
     async def _acknowledge(self, link: LearnerLink, synchronized: Synchronized) -> None:
         """Acknowledge NEWLEADER, as far as that is the truth, and wait until a quorum has done so."""
         arrived = self.commitments.clock()
+        if synchronized.strange and not self._observes:
+            raise MalformedMessageError(
+                "it leads under a newer configuration with other servers, and reconfigEnabled is false here"
+            )
         if not synchronized.held and not self._observes:
             raise UnstoredError(f"{synchronized.sync.name} up to 0x{synchronized.zxid:x}")
         self.zxid = synchronized.zxid

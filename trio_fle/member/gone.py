@@ -7,7 +7,7 @@ import attrs
 import structlog
 import trio
 
-from trio_fle.ensemble import Server
+from trio_fle.ensemble import HostPort, Server
 from trio_fle.errors import ConnectionLostError, RefusedError
 from trio_fle.member.commitments import Commitments
 from trio_fle.peers import Transport
@@ -40,22 +40,19 @@ class GoneLeader:
         promise = self.commitments.promise
         if promise is None or promise is self._asked:
             return
-        if promise.where is None and promise.leader not in self.servers():
+        server = self.servers().get(promise.leader)
+        named = () if server is None else tuple(address.quorum for address in server.addresses)
+        # where it was followed: its name may have been pointed at another host meanwhile, whose refusal says
+        # nothing of it
+        addresses = named if promise.where is None else (promise.where,)
+        if not addresses:
             return  # nobody knows where to ask
         self._asking.cancel()
         self._asked, self._asking = promise, trio.CancelScope()
-        self.nursery.start_soon(self._ask, promise, self._asking)
+        self.nursery.start_soon(self._ask, promise, addresses, self._asking)
 
-    async def _ask(self, promise: Promise, scope: trio.CancelScope) -> None:
-        """Dial the leader until nobody listens there, or the promise is over or was renewed.
-
-        It is asked where it was followed: its name may have been pointed at another host meanwhile, whose
-        refusal says nothing of it.
-        """
-        if promise.where is not None:
-            addresses = [promise.where]
-        else:
-            addresses = [address.quorum for address in self.servers()[promise.leader].addresses]
+    async def _ask(self, promise: Promise, addresses: tuple[HostPort, ...], scope: trio.CancelScope) -> None:
+        """Dial the leader until nobody listens there, or the promise is over or was renewed."""
         backoff, commitments = Backoff(_FIRST_S, _MAX_S), self.commitments
         with scope:
             while commitments.promise is promise and commitments.clock() < promise.until:

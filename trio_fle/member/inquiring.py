@@ -9,6 +9,7 @@ import attrs
 import trio
 
 from trio_fle.election.events import Heard
+from trio_fle.ensemble import HostPort
 from trio_fle.errors import PeerError
 from trio_fle.member.membership import Membership
 from trio_fle.peers import Transport
@@ -30,11 +31,11 @@ class Inquiry:
             return
         others = membership.config.voters - membership.manager.connected - {membership.config.myid}
         for sid in sorted(others):
-            self.nursery.start_soon(self._ask, sid)
+            server = membership.config.servers[sid]
+            self.nursery.start_soon(self._ask, sid, tuple(address.election for address in server.addresses))
 
-    async def _ask(self, sid: int) -> None:
+    async def _ask(self, sid: int, addresses: tuple[HostPort, ...]) -> None:
         config = self.membership.config
-        addresses = tuple(address.election for address in config.servers[sid].addresses)
         with trio.move_on_after(config.sync_s):
             try:
                 answer = await ask(self.transport, addresses, config.myid, config.me.addresses[0].election)

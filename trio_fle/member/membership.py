@@ -13,11 +13,13 @@ import structlog
 import trio
 
 from trio_fle.config import MemberConfig
+from trio_fle.config.belonging import belonging_text
 from trio_fle.election.events import ConfigCommitted, ConfigSeen
 from trio_fle.ensemble import Ensemble, HostPort
 from trio_fle.member.config_texts import usable_ensemble
 from trio_fle.member.electing import ElectionTask
 from trio_fle.peers import ConnectionManager, Identity
+from trio_fle.quorum import always_meet
 from trio_fle.storage import ConfigFiles, Storage
 from trio_fle.vote import hex64, make_zxid
 from trio_fle.wire import Protocol
@@ -46,8 +48,13 @@ class Membership:
     nursery: trio.Nursery = attrs.field(init=False)
     _undurable: Ensemble | None = attrs.field(default=None, init=False)
     """What the election has adopted, until it is durable."""
+    _before: Ensemble = attrs.field(init=False)
+    """The configuration that is on disk."""
     _remembered: Ensemble | None = attrs.field(default=None, init=False)
     _writing: trio.Lock = attrs.field(factory=trio.Lock, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._before = self.config.ensemble
 
     def peers(self) -> tuple[Sequence[int], Mapping[int, tuple[HostPort, ...]]]:
         """Return all voters, to stay connected with, and the election addresses of every server."""
@@ -62,7 +69,7 @@ class Membership:
         """Keep, in good time, that this member belongs to the ensemble: it has a leader there."""
         if self.config.ensemble is not self._remembered:
             self._remembered = self.config.ensemble
-            self.nursery.start_soon(self.storage.remember_ensemble, self._remembered.text)
+            self.nursery.start_soon(self.storage.remember_ensemble, belonging_text(self._remembered))
 
     def read(self, text: bytes | None) -> Ensemble | None:
         """Return the configuration of a text that somebody sent; None where it is of no use."""
@@ -96,6 +103,7 @@ class Membership:
                 await self.files.keep_pending(ensemble)
             self.config = attrs.evolve(self.config, seen=ensemble)
             self.election.put(self.config.myid, ConfigSeen(ensemble))
+            self.election.live_under(self.config.ensemble, ensemble)
             self.manager.set_peers(*self.peers())
         return ensemble
 
@@ -127,12 +135,23 @@ class Membership:
             return "the configuration gives this member another quorum address"
         return None
 
+    def is_strange(self, ensemble: Ensemble) -> bool:
+        """Whether a configuration is newer than ours, and a quorum of it and one of ours need not meet.
+
+        Where it can't be adopted (``reconfigEnabled`` is false), who leads under it must not be acknowledged.
+        """
+        ours = self.config.ensemble
+        return ensemble.version > ours.version and not always_meet(ensemble.verifier, ours.verifier)
+
     def _is_newer(self, ensemble: Ensemble) -> bool:
         return self.config.reconfig_enabled and ensemble.version > self.config.ensemble.version
 
     async def _commit(self, ensemble: Ensemble) -> None:
         config = self.config.under(ensemble)
         me = ensemble.servers.get(config.myid)
+        # a start in the middle of this may find either of them
+        await self.storage.remember_ensemble(belonging_text(self._before, ensemble))
+        self._before = ensemble
         await self.files.commit(
             ensemble,
             own_client=me is not None and me.client is not None,
@@ -144,7 +163,7 @@ class Membership:
         self.log.info("config.adopted", version=hex64(ensemble.version), from_peer=sender)
         if ensemble.servers.get(self.config.myid) is None:
             self.log.warning("config.not_a_member", version=hex64(ensemble.version), from_peer=sender)
-        self.election.live_under(ensemble)
+        self.election.live_under(ensemble, self.config.seen)
         self.manager.set_peers(*self.peers())
         if identity_of(self.config) != identity_of(before):
             self.manager.move(identity_of(self.config))

@@ -93,7 +93,8 @@ Handle = Callable[[Stream, Hello, HostPort], Awaitable[None]]
 class Listening:
     """Binds the own election addresses and hands each caller, once it has said who it is, to ``handle``.
 
-    ``reject`` is told of callers that never did.
+    ``reject`` is told of callers that never did. ``moved``: a configuration has put it there while it ran; it
+    then goes on without listening for as long as that is impossible.
     """
 
     addresses: Sequence[HostPort]
@@ -102,6 +103,7 @@ class Listening:
     handle: Handle
     reject: Callable[[HostPort, str], None]
     log: structlog.typing.FilteringBoundLogger
+    moved: bool = False
     max_silent: int = attrs.field(factory=lambda: min(MAX_HANDSHAKES, _descriptors() // _OWN_SHARE))
     _silent: dict[Stream, trio.CancelScope] = attrs.field(factory=dict, init=False)
 
@@ -136,7 +138,7 @@ class Listening:
             except OSError as error:
                 tries += 1
                 reason = error.strerror or str(error)
-                if self.options.bind_retries and tries >= self.options.bind_retries:
+                if not self.moved and self.options.bind_retries and tries >= self.options.bind_retries:
                     raise ListenError(
                         f"can't listen on the election address {where}: {reason} ({tries} tries); "
                         + _advice(error)

@@ -112,6 +112,9 @@ class ConnectionManager:
         wanted = set(voters) - {self.me.sid}
         for sid in self._keepers.keys() - wanted:
             self._keepers.pop(sid).cancel()
+        for sid in before.keys() - self._configured.keys():
+            if sid in self._peers:
+                self._forget(self._peers[sid])
         for sid in sorted(wanted - self._keepers.keys(), reverse=True):
             scope = self._keepers[sid] = trio.CancelScope()
             self._nursery.start_soon(self._keep_connected, self._peer(sid), scope)
@@ -128,14 +131,15 @@ class ConnectionManager:
         self, callers: trio.Nursery, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Listen at the own addresses, wherever they have moved to."""
+        moved = False
         while True:
             self._listening = trio.CancelScope()
             listening = Listening(
-                self.me.addresses, self.options, self.transport, self._accept, self.reject, self.log
+                self.me.addresses, self.options, self.transport, self._accept, self.reject, self.log, moved
             )
             with self._listening:
                 await listening.run(callers, task_status=task_status)
-            task_status = trio.TASK_STATUS_IGNORED
+            task_status, moved = trio.TASK_STATUS_IGNORED, True
 
     def tell(self, sid: int, body: bytes) -> bool:
         """Queue a notification for ``sid``; False where an unsent one was replaced or nobody is there."""
@@ -177,6 +181,7 @@ class ConnectionManager:
                 await peer.wait_nudged(peer.redial_in_s())
                 if peer.connection is None:
                     await self._dial(peer)
+        self._forget(peer)
 
     async def _leave_it_to(self, peer: Peer) -> None:
         """Give a higher id time to renew a lost connection; meanwhile find out whether it is gone."""
@@ -185,8 +190,10 @@ class ConnectionManager:
                 await trio.sleep(pause_s)
                 if peer.connection is not None:
                     return
+                if (addresses := self._configured.get(peer.sid)) is None:
+                    return  # it was removed meanwhile
                 try:
-                    stream = await self.transport.dial(self._configured[peer.sid])
+                    stream = await self.transport.dial(addresses)
                 except RefusedError:
                     self._tell_gone(peer)
                     break
@@ -210,9 +217,8 @@ class ConnectionManager:
             if isinstance(error, RefusedError):
                 self._tell_gone(peer)
             if peer.sid not in self._configured:
-                self.reject(
-                    peer.asked_by or peer.claimed[0], f"server {peer.sid} asked to be dialled: {error}"
-                )
+                asked_by = peer.asked_by or next(iter(peer.claimed), HostPort("a server that was removed", 0))
+                self.reject(asked_by, f"server {peer.sid} asked to be dialled: {error}")
             elif not peer.unreachable:
                 self.log.warning("peer.unreachable", peer=peer.sid, reason=str(error))
             peer.unreachable = True

@@ -4,6 +4,7 @@ from itertools import combinations
 from typing import Final
 
 from trio_fle.quorum.majority import Majority
+from trio_fle.quorum.oracle import OracleMajority
 from trio_fle.quorum.verifier import QuorumVerifier
 
 _COUNTED: Final = 14
@@ -16,7 +17,7 @@ def always_meet(one: QuorumVerifier, another: QuorumVerifier) -> bool:
     Where that is too much to count, only equal ones are taken to.
     """
     if one == another:
-        return True
+        return True  # also with an oracle: its yes is given to one of them
     if isinstance(one, Majority) and isinstance(another, Majority):
         return _majorities_meet(one.voters, another.voters)
     voters = sorted(one.voters | another.voters)
@@ -24,11 +25,17 @@ def always_meet(one: QuorumVerifier, another: QuorumVerifier) -> bool:
         return False
     everybody = frozenset(voters)
     return not any(
-        one.contains_quorum(one.voters & chosen)
-        and another.contains_quorum(another.voters & (everybody - chosen))
+        _is_enough(one, one.voters & chosen) and _is_enough(another, another.voters & (everybody - chosen))
         for size in range(len(voters) + 1)
         for chosen in map(frozenset, combinations(voters, size))
     )
+
+
+def _is_enough(verifier: QuorumVerifier, sids: frozenset[int]) -> bool:
+    """Whether these voters could be enough: one of two, where an oracle may let it lead alone."""
+    if isinstance(verifier, OracleMajority) and verifier.consults:
+        return bool(sids)
+    return verifier.contains_quorum(sids)
 
 
 def _majorities_meet(one: frozenset[int], another: frozenset[int]) -> bool:
