@@ -229,6 +229,7 @@ def test_the_status_of_a_leader_is_told_whole() -> None:
         "vote": {"leader": 3, "epoch": 4, "zxid": "0x400000007"},
         "config_version": "0x100000000",
         "config": "server.3=h:1:2:participant\nversion=100000000",
+        "listed": True,
         "peers": [
             {
                 "sid": 2,

@@ -69,7 +69,10 @@ def test_what_is_accepted(last: Ensemble, now: Ensemble) -> None:
         (
             ensemble("1234", version=V2),
             ensemble("123", version=V1),
-            "it is older (version 100000000) than version 200000000",
+            (
+                "version 100000000 is older than 200000000, which it has lived under (a dynamic file that is to "
+                "come after that has a version above 200000000 at the end of its name)"
+            ),
         ),
     ],
 )
@@ -137,3 +140,12 @@ def test_whether_there_was_an_oracle_is_kept(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("oraclePath=/o\n", "server.3=h3:1:2\n"))
     with pytest.raises(ConfigError, match=MISS):
         load_config(path)
+
+
+def test_a_mistyped_server_line_is_named_where_its_server_is_missing(tmp_path: Path) -> None:
+    path = write(tmp_path, "12", ensemble("123").text, "sever.3=h3:1:2")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert f"correct the server lines ({path}:6: sever.3: unknown key; did you mean server.3?), or" in str(
+        caught.value
+    )

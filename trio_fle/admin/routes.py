@@ -123,6 +123,7 @@ def _status(_query: Query, status: MemberStatus, now: float) -> Response:
             "vote": _vote(status.vote) if status.vote else None,
             "config_version": hex64(status.config_version),
             "config": status.config_text,
+            "listed": status.listed,
             "peers": [_peer(peer) for peer in status.peers],
             "stalled": _verdict(status.stalled) if status.stalled else None,
         }

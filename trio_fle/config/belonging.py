@@ -5,6 +5,7 @@ other. A zoo.cfg that was cut short, or is another ensemble's, would let a membe
 the first one (decision 17 of the design).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +62,10 @@ def why_refused(last: Ensemble, now: Ensemble) -> str | None:
     meant, no voter may be missing.
     """
     if now.version < last.version and not now.same_members(last):
-        return f"it is older (version {now.version:x}) than version {last.version:x}"
+        return (
+            f"version {now.version:x} is older than {last.version:x}, which it has lived under (a dynamic file "
+            f"that is to come after that has a version above {last.version:x} at the end of its name)"
+        )
     missing = sorted(last.voters - now.voters)
     if missing and now.version <= last.version:
         names = ", ".join(map(str, missing))
@@ -71,14 +75,18 @@ def why_refused(last: Ensemble, now: Ensemble) -> str | None:
     return None
 
 
-def check_belonging(data_dir: Path, now: Ensemble, source: str) -> None:
-    """Refuse, by ``ConfigError``, an ensemble that could elect a leader beside that of the last one."""
+def check_belonging(data_dir: Path, now: Ensemble, source: str, unknown: Sequence[str] = ()) -> None:
+    """Refuse, by ``ConfigError``, an ensemble that could elect a leader beside that of the last one.
+
+    ``unknown`` are warnings of keys that nobody reads: one of them may be the server line that is missing.
+    """
     held = read_belonging(data_dir)
     if not held or any(now.version == each.version and now.same_members(each) for each in held):
         return
     if (why := why_refused(held[-1], now)) is not None:
+        also = f" ({'; '.join(unknown)})" if unknown else ""
         raise ConfigError(
             f"{source}: these servers are not the ensemble that this member last belonged to "
             f"({belonging_path(data_dir)}): {why}, so that there could be two leaders; correct the server "
-            f"lines, or, where the change is meant, start it once with --set {ACCEPT}=true"
+            f"lines{also}, or, where the change is meant, start it once with --set {ACCEPT}=true"
         )

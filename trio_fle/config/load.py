@@ -47,7 +47,8 @@ def load_config(
     data = Path(settings.required("dataDir", "/var/lib/zookeeper"))
     ensemble = load_ensemble(settings)
     if not settings.boolean(ACCEPT, False):
-        check_belonging(data, ensemble, settings.source)
+        unknown = [text for text in settings.warnings if ": unknown key" in text]
+        check_belonging(data, ensemble, settings.source, unknown)
     sid = _known(settings, ensemble, read_myid(data) if myid is None else myid)
     return _member_config(Path(path), sid, data, settings, ensemble)
 
@@ -143,6 +144,9 @@ def _warn_unknown(settings: Settings) -> None:
         elif not is_known(key):
             bare = key.removeprefix("zookeeper.")
             near = [bare] if bare in KNOWN else difflib.get_close_matches(key, sorted(KNOWN), n=1)
+            kind, _, number = key.partition(".")
+            if number.isdecimal() and difflib.get_close_matches(kind, ["server"]):
+                near = [f"server.{number}"]
             meant = f"; did you mean {near[0]}?" if near else ""
             settings.warnings.append(f"{settings.place(key)}: {key}: unknown key{meant}")
 

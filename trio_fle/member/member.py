@@ -114,6 +114,7 @@ class Member:
             vote=vote,
             config_version=ensemble.version,
             config_text=ensemble.text,
+            listed=self.config.myid in ensemble.servers,
             peers=tuple(
                 self._peer_status(sid) for sid in sorted(ensemble.servers) if sid != self.config.myid
             ),

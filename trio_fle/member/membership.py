@@ -162,7 +162,12 @@ class Membership:
         before, self.config = self.config, self.config.under(ensemble)
         self.log.info("config.adopted", version=hex64(ensemble.version), from_peer=sender)
         if ensemble.servers.get(self.config.myid) is None:
-            self.log.warning("config.not_a_member", version=hex64(ensemble.version), from_peer=sender)
+            self.log.warning(
+                "config.not_a_member",
+                version=hex64(ensemble.version),
+                ours=hex64(before.ensemble.version),
+                from_peer=sender,
+            )
         self.election.live_under(ensemble, self.config.seen)
         self.manager.set_peers(*self.peers())
         if identity_of(self.config) != identity_of(before):

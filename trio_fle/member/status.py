@@ -51,6 +51,8 @@ class MemberStatus:
     vote: Vote | None
     """The last concluded vote; while LOOKING, the proposal."""
     config_version: int
+    listed: bool = True
+    """Whether the configuration names this member at all."""
     config_text: str = ""
     """The configuration of the ensemble, as servers send it to each other."""
     peers: tuple[PeerStatus, ...] = ()
