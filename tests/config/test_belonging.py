@@ -70,7 +70,7 @@ def test_what_is_accepted(last: Ensemble, now: Ensemble) -> None:
             ensemble("1234", version=V2),
             ensemble("123", version=V1),
             (
-                "version 100000000 is older than 200000000, which it has lived under (a dynamic file that is to "
+                "version 100000000 is older than 200000000, which it lived under (a dynamic file that is to "
                 "come after that has a version above 200000000 at the end of its name)"
             ),
         ),

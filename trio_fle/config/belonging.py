@@ -63,7 +63,7 @@ def why_refused(last: Ensemble, now: Ensemble) -> str | None:
     """
     if now.version < last.version and not now.same_members(last):
         return (
-            f"version {now.version:x} is older than {last.version:x}, which it has lived under (a dynamic file "
+            f"version {now.version:x} is older than {last.version:x}, which it lived under (a dynamic file "
             f"that is to come after that has a version above {last.version:x} at the end of its name)"
         )
     missing = sorted(last.voters - now.voters)
