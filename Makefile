@@ -20,7 +20,8 @@ demo: $(VENV)/installed  ## Watch three members elect, lose their leader, and el
 test: $(VENV)/installed-dev  ## Run all tests (installs ZooKeeper from Debian's packages where it may)
 	@tests/interop/install.sh
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not ($(ALONE))"
-	$(BIN)/python -m pytest -m "$(ALONE)"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m beside
+	$(BIN)/python -m pytest -m "($(ALONE)) and not beside"
 
 lint: $(VENV)/installed-dev  ## Check style and types
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from ports import free_ports
 from processes import Plan, Server, open_servers, story
 from test_with_java import is_settled
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.beside]
 
 
 async def check(path: Path, *options: str) -> tuple[int, dict[str, Any]]:

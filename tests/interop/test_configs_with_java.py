@@ -7,7 +7,7 @@ import jvm
 import pytest
 from config_table import Case, load_table, shortened
 
-pytestmark = [pytest.mark.interop, pytest.mark.java]
+pytestmark = [pytest.mark.interop, pytest.mark.java, pytest.mark.beside]
 
 
 def as_ours(answer: dict[str, Any]) -> dict[str, Any]:

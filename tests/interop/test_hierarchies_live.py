@@ -15,7 +15,7 @@ from trio_fle.peers.transport import TcpTransport
 from trio_fle.quorum import QuorumVerifier
 from trio_fle.vote import PeerState
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.beside]
 
 NINE = dict.fromkeys(range(1, 10), "participant")
 WEIGHTLESS = 9

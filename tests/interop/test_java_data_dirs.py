@@ -13,7 +13,7 @@ from ports import free_ports
 from processes import Plan, Server, open_servers, story
 from zk_client import open_client, wait_leader, wait_same_zxid
 
-pytestmark = [pytest.mark.interop, pytest.mark.java]
+pytestmark = [pytest.mark.interop, pytest.mark.java, pytest.mark.beside]
 
 SIDS = (1, 2, 3)
 NODES = [f"/app/n{number}" for number in range(50)]

@@ -14,7 +14,7 @@ from zk_client import open_client, wait_leader, wait_same_zxid
 
 from trio_fle.wire.packet import QuorumPacket, encode_packet
 
-pytestmark = [pytest.mark.interop, pytest.mark.java]
+pytestmark = [pytest.mark.interop, pytest.mark.java, pytest.mark.beside]
 
 NODES = [f"/app/n{number}" for number in range(999)]
 NO_PACKET = 99

@@ -12,7 +12,7 @@ from ports import free_ports
 from processes import Plan, Server, open_servers, story
 from zk_client import Client, open_client, srvr, wait_leader
 
-pytestmark = [pytest.mark.interop, pytest.mark.java]
+pytestmark = [pytest.mark.interop, pytest.mark.java, pytest.mark.beside]
 
 EXTRA = ("reconfigEnabled=true", "skipACL=yes", "standaloneEnabled=false")
 VOTER, OBSERVER, NEWCOMER = 4, 5, 6

@@ -7,7 +7,7 @@ import pytest
 import trio
 from processes import Plan, Server, open_servers, story, wait_one_connection_each
 
-pytestmark = [pytest.mark.interop, pytest.mark.java]
+pytestmark = [pytest.mark.interop, pytest.mark.java, pytest.mark.beside]
 
 LEADING = re.compile(r"LEADING - LEADER ELECTION TOOK")
 SETTLED = re.compile(r"(LEADING|FOLLOWING) - LEADER ELECTION TOOK")

@@ -6,11 +6,15 @@ import socket
 from collections.abc import Iterator
 
 FIRST, COUNT = 10_000, 20_000
+_SHARE = COUNT // 8
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
+"""Which of several processes that test at once this is: each has ports of its own."""
 _next = itertools.count(os.getpid() * 131)
 
 
 def _candidates() -> Iterator[int]:
-    return (FIRST + number % COUNT for number in _next)
+    first = FIRST + _WORKER * _SHARE
+    return (first + number % _SHARE for number in _next)
 
 
 def is_free(port: int) -> bool:
