@@ -28,7 +28,7 @@ _LATENCIES: Final = (
     Latency(0.02, 0.01),
     Latency(0.08, 0.04),
 )
-_RECONFIGURES: Final = 0.25
+_RECONFIGURES: Final = 0.1
 _WRITES: Final = (Latency(0.0005), Latency(0.005, 0.003), Latency(0.06, 0.05))
 
 
