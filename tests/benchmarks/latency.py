@@ -73,11 +73,6 @@ class Case:
         return row | {"rounds": len(self.times_ms), "times_ms": [round(each, 3) for each in self.times_ms]}
 
 
-def measure(size: int, latency_s: float, rounds: int, *, case: str = "failover") -> list[float]:
-    """Return how long each of ``rounds`` was without a leader, in milliseconds."""
-    return measure_case(size, latency_s, rounds, case).times_ms
-
-
 def measure_case(size: int, latency_s: float, rounds: int, case: str) -> Case:
     """Play ``rounds`` of one case, and return what they took and cost."""
     found = Case(case, size, latency_s * 1000, [])
@@ -123,7 +118,7 @@ async def settled(servers: Sequence[Server]) -> Server:
         for server in running:
             if leaders == {server.sid}:
                 return server
-        await trio.sleep(0.002)
+        await trio.sleep(0.02)
 
 
 async def failovers(found: Case, hosts: Network, directory: Path, rounds: int) -> None:

@@ -73,6 +73,8 @@ class Membership:
 
     def read(self, text: bytes | None) -> Ensemble | None:
         """Return the configuration of a text that somebody sent; None where it is of no use."""
+        if text == self.config.ensemble.text.encode():
+            return self.config.ensemble  # as nearly always, and in the middle of an election
         return usable_ensemble(text, oracle=self.config.oracle_path is not None)
 
     def adopted(self, sender: int, ensemble: Ensemble) -> None:

@@ -56,13 +56,13 @@ CORES_PLAY: Final = (Case.COLD_START, Case.FAILOVER)
 class Host:
     """What a member's machine needs for its work; fitted to one machine (tests/README.md)."""
 
-    work_s: float = 0.0002
+    work_s: float = 0.00027
     """To handle one segment that arrives."""
 
     write_s: Latency = attrs.field(factory=lambda: Latency(0.0005, 0.0002))
     """To make a record durable."""
 
-    end_s: float = 0.0072
+    end_s: float = 0.0089
     """To end a killed process, and for all that a failover takes beside messages and writes."""
 
     apart_s: float = 0.002
@@ -70,6 +70,10 @@ class Host:
 
     cores: int = 0
     """How many cores serve all members together; 0: each member has a machine of its own."""
+
+    def slower(self, factor: float) -> "Host":
+        """Return one that takes so many times as long for whatever it computes."""
+        return attrs.evolve(self, work_s=self.work_s * factor, end_s=self.end_s * factor)
 
 
 @attrs.frozen
