@@ -204,6 +204,14 @@ def test_the_data_directory_and_the_id_are_found_as_a_member_finds_them(tmp_path
     assert json.loads(result.output)["myid"] == 3
 
 
+def test_a_warning_is_status_1_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    assert "warning foreign_own_address" in check(path).output
+    assert [check(path, *options).exit_code for options in ((), ("--strict",))] == [0, 1]
+    document = json.loads(check(path, "--strict", "--json").output)
+    assert document["ok"], "it speaks of errors, whatever the status"
+
+
 def test_a_configuration_without_fault_says_so(tmp_path: Path) -> None:
     path = write(tmp_path, "quorumListenOnAllIPs=true", text=re.sub(r"(?m)^(group|weight).*\n", "", FIVE))
     result = check(path)

@@ -221,6 +221,8 @@ async def test_a_role_changes_with_the_configuration(
         ensemble.leader()
         member: VirtualMember = ensemble.running[4] if 4 in ensemble.running else ensemble.running[1]
         assert member.member.status.config_version == FIRST + 1
+        observes = ensemble.roles[member.sid] == "observer"
+        assert member.member.manager.redial_max_s == (1 if observes else 5)
 
 
 async def test_the_ensemble_that_a_member_belongs_to_is_kept_once_it_has_a_leader(

@@ -233,3 +233,21 @@ async def test_removed_voters_are_left_and_added_ones_dialled(autojump_clock: Mo
         assert 2 in three.manager.connected
         assert [each["peer"] for each in three.named("peer.disconnected")] == [1]
         nursery.cancel_scope.cancel()
+
+
+async def test_the_longest_wait_between_two_dials_can_change(autojump_clock: MockClock) -> None:
+    """A member that becomes an observer has to dial: no voter dials it unasked."""
+    net = VirtualNetwork()
+    node = Node(net, 2, (1, 2))
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [node])
+        dials = []
+        for longest_s in (5, 1, 5):
+            node.manager.redial_max_s = longest_s
+            node.manager.set_peers((1, 2), {sid: (address_of(sid),) for sid in (1, 2)})
+            await trio.sleep(20)
+            before = len(net.dialled)
+            await trio.sleep(60)
+            dials.append(len(net.dialled) - before)
+        nursery.cancel_scope.cancel()
+    assert dials == [12, 55, 12], "and a tenth of a second after each refusal"

@@ -26,6 +26,7 @@ ASK_WITHIN_S: Final = 5.0
 @click.command(epilog="Example: trio-fle check zoo.cfg --myid 2 --live")
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
+@click.option("--strict", is_flag=True, help="Let a warning count as much as an error.")
 @click.option("--live", is_flag=True, help="Ask the servers, and compare what they tell.")
 def check(
     config: str,
@@ -34,12 +35,14 @@ def check(
     from_hostname: bool,
     data_dir: str | None,
     as_json: bool,
+    strict: bool,
     live: bool,
 ) -> None:
     """Explain CONFIG (a zoo.cfg): who votes, what is a quorum, what it survives, and what is suspicious.
 
     Names are looked up; with --live every server is asked on its election port, too, and knocked at, so that
-    it tells its id. Exit status 0: fine, warnings or not; 1: an error was found; 2: CONFIG can't be used.
+    it tells its id. Exit status 0: fine, warnings or not; 1: an error was found, or with --strict a warning;
+    2: CONFIG can't be used.
     """
     try:
         loaded = load_chosen(config, settings, myid, from_hostname, data_dir, strict=True)
@@ -51,7 +54,7 @@ def check(
     else:
         for text, style in render(report):
             click.secho(text, **style)
-    if not report.ok:
+    if not report.ok or (strict and report.findings):
         raise click.exceptions.Exit(NO)
 
 

@@ -204,7 +204,7 @@ class FastLeaderElection:
             self.configs[sender] = config
         if config.version <= ours.version or self.state is not PeerState.LOOKING:
             return []
-        if not self.options.reconfig:
+        if not self.options.may_adopt(config):
             return [NewerConfig(sender, config)]
         return [Adopted(sender, config), *self._live_under(now, self.electorate.under(config))]
 

@@ -223,7 +223,8 @@ class Learner:
         arrived = self.commitments.clock()
         if synchronized.strange and not self._observes:
             raise MalformedMessageError(
-                "it leads under a newer configuration with other servers, and reconfigEnabled is false here"
+                "it leads under a newer configuration with other servers, which this member may not adopt: "
+                "reconfigEnabled is false here, or multiAddress.enabled where servers have several addresses"
             )
         if not synchronized.held and not self._observes:
             raise UnstoredError(f"{synchronized.sync.name} up to 0x{synchronized.zxid:x}")

@@ -15,13 +15,15 @@ import trio
 from trio_fle.config import MemberConfig
 from trio_fle.config.belonging import belonging_text
 from trio_fle.election.events import ConfigCommitted, ConfigSeen
+from trio_fle.election.round import OBSERVER_RESEND_MAX_S
 from trio_fle.ensemble import Ensemble, HostPort
 from trio_fle.member.config_texts import usable_ensemble
 from trio_fle.member.electing import ElectionTask
 from trio_fle.peers import ConnectionManager, Identity
+from trio_fle.peers.peer import REDIAL_MAX_S
 from trio_fle.quorum import always_meet
 from trio_fle.storage import ConfigFiles, Storage
-from trio_fle.vote import hex64, make_zxid
+from trio_fle.vote import LearnerType, hex64, make_zxid
 from trio_fle.wire import Protocol
 
 
@@ -29,6 +31,11 @@ def identity_of(config: MemberConfig) -> Identity:
     """Return who a member is on its election port."""
     protocol = Protocol.V2 if config.transport.multi_address else Protocol.V1
     return Identity(config.myid, tuple(address.election for address in config.me.addresses), protocol)
+
+
+def redial_max_s(config: MemberConfig) -> float:
+    """Return the longest wait between two dials of a voter: none dials an observer unasked."""
+    return OBSERVER_RESEND_MAX_S if config.learner_type is LearnerType.OBSERVER else REDIAL_MAX_S
 
 
 @attrs.define(eq=False)
@@ -140,13 +147,14 @@ class Membership:
     def is_strange(self, ensemble: Ensemble) -> bool:
         """Whether a configuration is newer than ours, and a quorum of it and one of ours need not meet.
 
-        Where it can't be adopted (``reconfigEnabled`` is false), who leads under it must not be acknowledged.
+        Where it may not be adopted (``ElectionOptions``), who leads under it must not be acknowledged.
         """
         ours = self.config.ensemble
         return ensemble.version > ours.version and not always_meet(ensemble.verifier, ours.verifier)
 
     def _is_newer(self, ensemble: Ensemble) -> bool:
-        return self.config.reconfig_enabled and ensemble.version > self.config.ensemble.version
+        newer = ensemble.version > self.config.ensemble.version
+        return newer and self.config.election.may_adopt(ensemble)
 
     async def _commit(self, ensemble: Ensemble) -> None:
         config = self.config.under(ensemble)
@@ -171,6 +179,7 @@ class Membership:
                 from_peer=sender,
             )
         self.election.live_under(ensemble, self.config.seen)
+        self.manager.redial_max_s = redial_max_s(self.config)
         self.manager.set_peers(*self.peers())
         if identity_of(self.config) != identity_of(before):
             self.manager.move(identity_of(self.config))

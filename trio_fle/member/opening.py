@@ -14,16 +14,14 @@ from trio_fle.config import MemberConfig
 from trio_fle.election.electorate import Electorate
 from trio_fle.election.events import OracleSaid
 from trio_fle.election.fle import FastLeaderElection
-from trio_fle.election.round import OBSERVER_RESEND_MAX_S
 from trio_fle.errors import FleError, StorageError
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.electing import ElectionTask
 from trio_fle.member.member import Member
-from trio_fle.member.membership import Membership, identity_of
+from trio_fle.member.membership import Membership, identity_of, redial_max_s
 from trio_fle.member.oracle import Oracle, OracleFile, OracleSource
 from trio_fle.peers import ConnectionManager, TcpTransport, Transport
 from trio_fle.storage import ConfigFiles, DurableConfigFiles, DurableStorage, Storage
-from trio_fle.vote import LearnerType
 
 STOP_WITHIN_S: Final = 5.0
 """How long leaving the block in good order may take beyond the end of what runs in a term."""
@@ -123,8 +121,7 @@ async def build_member(
     manager = ConnectionManager(
         identity_of(config), config.transport, transport, election.deliver, log, election.note_presence
     )
-    if config.learner_type is LearnerType.OBSERVER:
-        manager.redial_max_s = OBSERVER_RESEND_MAX_S  # no voter dials an observer unasked
+    manager.redial_max_s = redial_max_s(config)
     election.manager = manager
     files = files or DurableConfigFiles(config.path)
     if config.reconfig_enabled:

@@ -63,7 +63,7 @@ class ConnectionManager:
     log: structlog.typing.FilteringBoundLogger
     present: Callable[[int, bool], None] = lambda sid, there: None
     redial_max_s: float = REDIAL_MAX_S
-    """Longest wait between two dials of a peer that does not answer."""
+    """Longest wait between two dials of a peer that does not answer; counts from ``set_peers`` on."""
     malformed: int = attrs.field(default=0, init=False)
     own_id_claims: int = attrs.field(default=0, init=False)
     """How often somebody else claimed our own id: another server was given it, too."""
@@ -109,6 +109,8 @@ class ConnectionManager:
         """Stay connected with ``voters``; ``configured`` names every server's election addresses."""
         assert self._nursery is not None
         before, self._configured = self._configured, dict(configured)
+        for peer in self._peers.values():
+            peer.backoff.max_s = self.redial_max_s
         wanted = set(voters) - {self.me.sid}
         for sid in self._keepers.keys() - wanted:
             self._keepers.pop(sid).cancel()
