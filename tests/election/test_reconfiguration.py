@@ -6,7 +6,7 @@ from core_driver import Driver, claim, ensemble_of, facts, looking
 
 from trio_fle.election.events import Adopted, ConfigCommitted, ConfigSeen, Greet, NewerConfig
 from trio_fle.election.options import ElectionOptions
-from trio_fle.ensemble import Ensemble, parse_ensemble
+from trio_fle.ensemble import Ensemble
 from trio_fle.vote import MIN_LONG, LearnerType, PeerState, Vote
 from trio_fle.wire import Notification
 
@@ -30,17 +30,6 @@ def test_a_newer_configuration_is_adopted_while_looking_and_the_election_begins_
     assert driver.fle.round == 2
     assert facts(driver.last_sent(5)) == ["LOOKING", 1, 0, 2, 3], "all of the new configuration are asked"
     assert driver.last_sent(5).config == WIDER.text.encode()
-
-
-def test_one_with_several_addresses_is_adopted_only_where_a_start_would_take_it() -> None:
-    text = WIDER.text.replace("server.5=", "server.5=127.0.0.9:1:2|")
-    several = parse_ensemble(text, several_addresses=True)
-    for options, adopted in ((ADOPTS, False), (attrs.evolve(ADOPTS, several_addresses=True), True)):
-        driver = Driver(1, THREE, options).look()
-        effects = driver.hear(2, looking(2), several)
-        assert (Adopted(2, several) in effects) is adopted
-        assert (NewerConfig(2, several) in effects) is not adopted
-        assert driver.fle.electorate.current is (several if adopted else THREE)
 
 
 def test_votes_of_before_do_not_count_and_a_quorum_of_the_new_configuration_is_needed() -> None:
@@ -196,3 +185,16 @@ def test_who_looks_under_an_older_configuration_is_answered() -> None:
     assert answer.config == ensemble_of(3, version=V1).text.encode()
     driver.hear(2, observer, ensemble_of(3, version=V1))
     assert len(driver.sent(2)) == before + 1, "once it knows, no more"
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_who_can_not_adopt_our_configuration_is_told_of_it_once_for_each_thing_it_says(early: bool) -> None:
+    """Each is behind the other: we in the round, it in the configuration."""
+    ours = Driver(2, ensemble_of(3, version=V2), attrs.evolve(ADOPTS, early_finalize=early)).look()
+    ours.hear(3, looking(3))
+    before = len(ours.sent(1))
+    for _ in range(50):
+        ours.hear(1, looking(3, 2), ensemble_of(3, version=V1))
+    assert len(ours.sent(1)) == before + 1
+    ours.hear(1, looking(3, 3), ensemble_of(3, version=V1))
+    assert len(ours.sent(1)) == before + 2

@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from trio_fle.election.options import ElectionOptions
-from trio_fle.ensemble import Ensemble, HostPort
+from trio_fle.ensemble import Ensemble, HostPort, parse_ensemble
 from trio_fle.errors import RefusedError, StorageError
 from trio_fle.sim.members.disk import VirtualConfigFiles
 from trio_fle.sim.members.ensemble import VirtualEnsemble, VirtualMember, ensemble_of
@@ -223,6 +223,48 @@ async def test_a_role_changes_with_the_configuration(
         assert member.member.status.config_version == FIRST + 1
         observes = ensemble.roles[member.sid] == "observer"
         assert member.member.manager.redial_max_s == (1 if observes else 5)
+
+
+async def test_a_candidate_whose_voters_live_under_a_newer_configuration_makes_way(
+    autojump_clock: MockClock,
+) -> None:
+    """Else it would be elected for ever, by its id, with nobody who can follow it."""
+    async with playing() as ensemble:
+        ensemble.own_options = {3: ElectionOptions(reconfig=False)}
+        await ensemble.start()
+        await trio.sleep(1)
+        assert ensemble.leader() == 3
+        outdated = ensemble.running[3]
+        changed = reconfigured(THREE, FIRST + 1)
+        await restart_under(ensemble, 1, changed)
+        await trio.sleep(60)
+        assert outdated.role() == ("LEADING", 3), "one of them is no reason to go"
+        await restart_under(ensemble, 2, changed)
+        await trio.sleep(20)
+        assert [event["peers"] for event in outdated.named("leading.outdated")] == [[1, 2]]
+        leader = ensemble.leader()
+        assert leader in (1, 2)
+        assert outdated.role() == ("FOLLOWING", leader)
+        ensemble.kill(leader)
+        await trio.sleep(30)
+        assert ensemble.leader() == 3 - leader, "it votes on"
+
+
+async def test_who_adopts_what_the_next_start_would_refuse_says_so(autojump_clock: MockClock) -> None:
+    async with playing() as ensemble:
+        await ensemble.start()
+        await trio.sleep(1)
+        server = f"server.1={host_of(1)}:2888:3888"
+        text = attrs.evolve(ensemble_of(THREE), version=FIRST + 1).text
+        changed = parse_ensemble(
+            text.replace(server, f"{server}|{host_of(1)}:2889:3889"), several_addresses=True
+        )
+        await restart_under(ensemble, 1, changed)
+        await restart_under(ensemble, 2, changed)
+        await trio.sleep(10)
+        assert versions(ensemble) == dict.fromkeys((1, 2, 3), FIRST + 1)
+        (told,) = ensemble.running[3].named("config.warning")
+        assert "multiAddress.enabled=true" in told["reason"]
 
 
 async def test_the_ensemble_that_a_member_belongs_to_is_kept_once_it_has_a_leader(

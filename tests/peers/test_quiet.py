@@ -50,5 +50,7 @@ def test_tokens_come_back_with_time() -> None:
 def test_a_backoff_starts_at_once_and_doubles_to_its_limit() -> None:
     backoff = Backoff(0.1, 1)
     assert [backoff.next() for _ in range(6)] == [0, 0.1, 0.2, 0.4, 0.8, 1]
+    backoff.max_s = 0.5
+    assert [backoff.next() for _ in range(2)] == [0.5, 0.5], "from the next wait on"
     backoff.reset()
     assert backoff.next() == 0

@@ -222,7 +222,6 @@ def _election_options(settings: Settings) -> ElectionOptions:
         early_finalize=settings.boolean("fle.earlyFinalize", True),
         candidate=settings.boolean("fle.candidate", True),
         reconfig=settings.boolean("reconfigEnabled", False),
-        several_addresses=settings.boolean("multiAddress.enabled", False),
     )
 
 

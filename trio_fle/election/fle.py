@@ -166,8 +166,7 @@ class FastLeaderElection:
         if self.election is not None:
             self._received += 1
             self._said[sender] = heard
-            behind = heard.round < self.round or self._knows_newer(event.config)
-            if heard.state is PeerState.LOOKING and behind and self._is_news(sender, heard):
+            if heard.state is PeerState.LOOKING and self._is_behind(event):
                 effects.append(self._send(sender, self.election.proposal, self.round))
             effects += self._carry_on(now, self.election.hear(now, sender, heard))
         elif heard.state is PeerState.LOOKING and self.current_vote is not None:
@@ -179,6 +178,17 @@ class FastLeaderElection:
                 effects.append(self._send(sender, self.current_vote, self.voted_in))
         return effects
 
+    def _is_behind(self, event: Heard) -> bool:
+        """Whether a voter is to be answered while both look: its round is older, or its configuration.
+
+        One in a newer round answers us, and may be unable to adopt what we live under: so it is told of that
+        once for each thing that it says, lest both answer each other for ever.
+        """
+        sender, heard = event.sender, event.notification
+        if heard.round < self.round:
+            return self._is_news(sender, heard)
+        return self._knows_newer(event.config) and self._says_other(sender, heard)
+
     def _is_news(self, sender: int, heard: Notification) -> bool:
         """Whether a voter that looks for a leader is to be answered.
 
@@ -187,6 +197,9 @@ class FastLeaderElection:
         """
         if self.electorate.me in self.electorate.voters:
             return True
+        return self._says_other(sender, heard)
+
+    def _says_other(self, sender: int, heard: Notification) -> bool:
         before = self._answered.get(sender)
         self._answered[sender] = heard
         return before != heard
@@ -204,7 +217,7 @@ class FastLeaderElection:
             self.configs[sender] = config
         if config.version <= ours.version or self.state is not PeerState.LOOKING:
             return []
-        if not self.options.may_adopt(config):
+        if not self.options.reconfig:
             return [NewerConfig(sender, config)]
         return [Adopted(sender, config), *self._live_under(now, self.electorate.under(config))]
 

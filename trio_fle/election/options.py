@@ -4,8 +4,6 @@ from typing import Final
 
 import attrs
 
-from trio_fle.ensemble import Ensemble
-
 RESEND_MIN_S: Final = 0.2
 RESEND_MAX_S: Final = 60.0
 FINALIZE_WAIT_S: Final = 0.2
@@ -33,11 +31,3 @@ class ElectionOptions:
 
     reconfig: bool = False
     """Whether a newer configuration that is heard of while LOOKING is adopted (``reconfigEnabled``)."""
-
-    several_addresses: bool = False
-    """Whether a server may have several addresses (``multiAddress.enabled``)."""
-
-    def may_adopt(self, ensemble: Ensemble) -> bool:
-        """Whether a configuration may take effect without a restart: one that a start would take, too."""
-        several = any(len(server.addresses) > 1 for server in ensemble.servers.values())
-        return self.reconfig and (self.several_addresses or not several)

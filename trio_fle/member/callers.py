@@ -16,6 +16,15 @@ MAX_EPOCH: Final = 2**31 - 2
 """It is 32 bits on disk and on the wire; a learner that claims to have accepted it leaves no next one (of two
 servers with an oracle each has every other one)."""
 
+NO_DATA_HINT: Final = (
+    "no Java server can follow a leader without data: set fle.candidate=false in this member's zoo.cfg; "
+    "until it is restarted it is no candidate"
+)
+OUTDATED_HINT: Final = (
+    "they have a newer configuration: give this member the same server lines, or reconfigEnabled=true, and "
+    "restart it; until then it is no candidate"
+)
+
 
 @attrs.define(eq=False)
 class Callers:

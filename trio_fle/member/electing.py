@@ -176,8 +176,8 @@ class ElectionTask:
             peer=effect.sender,
             version=hex64(version),
             ours=hex64(self.fle.electorate.current.version),
-            hint="not adopted: set reconfigEnabled=true (and multiAddress.enabled=true where servers have "
-            "several addresses), or give this member the same server lines and restart it",
+            hint="not adopted: set reconfigEnabled=true, or give this member the same server lines and "
+            "restart it",
         )
 
     def _log_proposal(self, effect: Proposed) -> None:

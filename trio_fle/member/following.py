@@ -223,8 +223,7 @@ class Learner:
         arrived = self.commitments.clock()
         if synchronized.strange and not self._observes:
             raise MalformedMessageError(
-                "it leads under a newer configuration with other servers, which this member may not adopt: "
-                "reconfigEnabled is false here, or multiAddress.enabled where servers have several addresses"
+                "it leads under a newer configuration with other servers, and reconfigEnabled is false here"
             )
         if not synchronized.held and not self._observes:
             raise UnstoredError(f"{synchronized.sync.name} up to 0x{synchronized.zxid:x}")

@@ -18,7 +18,7 @@ from trio_fle.election.electorate import Electorate
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import PeerError
 from trio_fle.member.alone import Alone
-from trio_fle.member.callers import Callers, check_learner
+from trio_fle.member.callers import NO_DATA_HINT, OUTDATED_HINT, Callers, check_learner
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.learner_handler import LearnerHandler
 from trio_fle.member.learner_link import LearnerLink
@@ -47,8 +47,8 @@ class Leading:
     ``tell_phase`` is told how far it has come, ``began`` gets the leadership once it is established,
     ``changed`` is called when that has ended, and ``leave`` before anybody else can know of it.
     ``connected`` tells who has an election connection, ``reject`` gets callers that came to nothing,
-    ``credible`` says whether a learner is the voter that it claims to be, and ``foreign`` is told of one
-    that is none of ours. An ``oracle`` may let one of two voters lead alone.
+    ``credible`` says whether a learner is the voter that it claims to be, and ``retire`` is called where
+    those that elected this member can't follow it. An ``oracle`` may let one of two voters lead alone.
     """
 
     membership: Membership
@@ -64,7 +64,7 @@ class Leading:
     connected: Callable[[], frozenset[int]]
     reject: Callable[[HostPort, str], None]
     credible: Callable[[LearnerHandler], bool]
-    foreign: Callable[[LearnerHandler], None]
+    retire: Callable[[], None]
     oracle: Oracle | None = None
     config: MemberConfig = attrs.field(init=False)
     discovery: Discovery = attrs.field(init=False)
@@ -75,6 +75,8 @@ class Leading:
     _granted: float = attrs.field(default=-math.inf, init=False)
     """The latest end of a lease that any answers allowed: past it, no follower keeps its promise to us."""
     _callers: Callers = attrs.field(init=False)
+    _ahead: set[int] = attrs.field(factory=set, init=False)
+    """Voters that live under a newer configuration, which can't be adopted here."""
     _proposed: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set once the new epoch is settled."""
     _begun: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -348,14 +350,37 @@ class Leading:
     def _check(self, handler: LearnerHandler) -> None:
         info = handler.info
         if not info.marked and self.credible(handler):
-            self.foreign(handler)
-            self.give_up(f"server {handler.sid} can't follow a leader without data")
+            self._retire(f"server {handler.sid} can't follow a leader without data")
+            self.log.error(
+                "leading.foreign_learner",
+                peer=handler.sid,
+                hint=NO_DATA_HINT,
+            )
         ours = self.membership.config.ensemble.version
-        if (info.config_version or 0) > ours and self.config.reconfig_enabled and self.credible(handler):
-            self.give_up(f"server {handler.sid} knows a newer configuration")
+        if (info.config_version or 0) > ours and self.credible(handler):
+            self._meet_newer(handler)
         check_learner(handler, self.electorate.me, ours)
         if info.sid not in self.electorate.voters and len(self.learners) >= MAX_LEARNERS:
             raise PeerError("too many learners")  # a voter has its place
+
+    def _meet_newer(self, handler: LearnerHandler) -> None:
+        """Make way for who lives under the newer configuration that a voter knows of.
+
+        Where it can't be adopted here, it is no reason to go while others are enough. Who would be elected
+        again and again, with nobody left to follow, stands no more.
+        """
+        if self.config.reconfig_enabled:
+            self.give_up(f"server {handler.sid} knows a newer configuration")
+            return
+        self._ahead.add(handler.sid)
+        others = self.electorate.voters - self._ahead
+        if self.leadership is None and not self.electorate.is_quorum(others):
+            self._retire("too many voters live under a newer configuration")
+            self.log.error("leading.outdated", peers=sorted(self._ahead), hint=OUTDATED_HINT)
+
+    def _retire(self, reason: str) -> None:
+        self.retire()
+        self.give_up(reason)
 
     async def _lead_learner(self, handler: LearnerHandler) -> None:
         self.learners.add(handler)

@@ -258,7 +258,7 @@ class Member:
             lambda: self.manager.connected,
             self.manager.reject,
             self._is_credible,
-            self._meet_foreign,
+            self._retire,
             self.oracle,
         )
         try:
@@ -283,14 +283,9 @@ class Member:
             and connection.address.host == handler.link.address.host
         )
 
-    def _meet_foreign(self, handler: LearnerHandler) -> None:
+    def _retire(self) -> None:
+        """Be no candidate any more, until restarted."""
         self._may_lead = False
-        self.log.error(
-            "leading.foreign_learner",
-            peer=handler.sid,
-            hint="no Java server can follow a leader without data: set fle.candidate=false in this "
-            "member's zoo.cfg; until it is restarted it is no candidate",
-        )
 
     async def _follow(self, decided: Decided) -> str:
         leader = decided.vote.leader

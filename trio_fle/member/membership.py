@@ -147,14 +147,13 @@ class Membership:
     def is_strange(self, ensemble: Ensemble) -> bool:
         """Whether a configuration is newer than ours, and a quorum of it and one of ours need not meet.
 
-        Where it may not be adopted (``ElectionOptions``), who leads under it must not be acknowledged.
+        Where it can't be adopted (``reconfigEnabled`` is false), who leads under it must not be acknowledged.
         """
         ours = self.config.ensemble
         return ensemble.version > ours.version and not always_meet(ensemble.verifier, ours.verifier)
 
     def _is_newer(self, ensemble: Ensemble) -> bool:
-        newer = ensemble.version > self.config.ensemble.version
-        return newer and self.config.election.may_adopt(ensemble)
+        return self.config.reconfig_enabled and ensemble.version > self.config.ensemble.version
 
     async def _commit(self, ensemble: Ensemble) -> None:
         config = self.config.under(ensemble)
@@ -177,6 +176,13 @@ class Membership:
                 version=hex64(ensemble.version),
                 ours=hex64(before.ensemble.version),
                 from_peer=sender,
+            )
+        several = any(len(server.addresses) > 1 for server in ensemble.servers.values())
+        if several and not self.config.transport.multi_address:
+            self.log.warning(
+                "config.warning",
+                reason="servers have several addresses now: the next start refuses that, unless zoo.cfg says "
+                "multiAddress.enabled=true",
             )
         self.election.live_under(ensemble, self.config.seen)
         self.manager.redial_max_s = redial_max_s(self.config)

@@ -68,7 +68,7 @@ class Backoff:
     def next(self) -> float:
         """Return the wait before the next attempt, in seconds."""
         self._next_s, wait = min(max(2 * self._next_s, self.first_s), self.max_s), self._next_s
-        return wait
+        return min(wait, self.max_s)
 
     def reset(self) -> None:
         """Begin anew: the last attempt succeeded."""
