@@ -65,8 +65,8 @@ class Host:
     end_s: float = 0.0089
     """To end a killed process, and for all that a failover takes beside messages and writes."""
 
-    apart_s: float = 0.002
-    """Between the starts of two members, where one machine starts them all."""
+    apart_s: float = 0.018
+    """Between the starts of the first and the last member, where one machine starts them all at once."""
 
     cores: int = 0
     """How many cores serve all members together; 0: each member has a machine of its own."""
@@ -226,10 +226,11 @@ class _Measurement:
     async def _start_most(self) -> int:
         """Start all but one, and return which; those with machines of their own start at the same time."""
         sids = self.rng.sample(range(1, self.setup.members + 1), self.setup.members)
+        apart_s = self.setup.host.apart_s / len(sids[1:] or sids)
         for sid in sids[1:]:
             await self.ensemble.start(sid)
             if self.setup.host.cores:
-                await trio.sleep(self.rng.uniform(0, 2 * self.setup.host.apart_s))
+                await trio.sleep(self.rng.uniform(0, 2 * apart_s))
         return sids[0]
 
     async def _settle(self) -> None:
