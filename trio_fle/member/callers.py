@@ -12,19 +12,6 @@ from trio_fle.member.learner_link import LearnerLink
 MAX_SILENT: Final = 128
 """At the same time."""
 
-MAX_EPOCH: Final = 2**31 - 2
-"""It is 32 bits on disk and on the wire; a learner that claims to have accepted it leaves no next one (of two
-servers with an oracle each has every other one)."""
-
-NO_DATA_HINT: Final = (
-    "no Java server can follow a leader without data: set fle.candidate=false in this member's zoo.cfg; "
-    "until it is restarted it is no candidate"
-)
-OUTDATED_HINT: Final = (
-    "they have a newer configuration: give this member the same server lines, or reconfigEnabled=true, and "
-    "restart it; until then it is no candidate"
-)
-
 
 @attrs.define(eq=False)
 class Callers:
@@ -44,16 +31,3 @@ class Callers:
             finally:
                 del self._silent[link]
         raise PeerError("it said nothing, and others waited")
-
-
-def check_learner(handler: LearnerHandler, me: int, config_version: int) -> None:
-    """Check what a learner says of itself. Raises ``PeerError`` for one that ``me`` can't lead."""
-    info = handler.info
-    if not info.marked:
-        raise PeerError(f"server {handler.sid} is no trio-fle member, and can't follow one")
-    if not -1 <= handler.accepted_epoch < MAX_EPOCH:
-        raise PeerError(f"it claims to have accepted epoch {handler.accepted_epoch}")
-    if info.sid == me:
-        raise PeerError("it claims our own server id")
-    if (info.config_version or 0) > config_version:
-        raise PeerError(f"its configuration, version {info.config_version}, is newer than ours")

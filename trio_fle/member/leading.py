@@ -17,8 +17,9 @@ from trio_fle.config import MemberConfig
 from trio_fle.election.electorate import Electorate
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import PeerError
+from trio_fle.member.admission import Admission
 from trio_fle.member.alone import Alone
-from trio_fle.member.callers import NO_DATA_HINT, OUTDATED_HINT, Callers, check_learner
+from trio_fle.member.callers import Callers
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.learner_handler import LearnerHandler
 from trio_fle.member.learner_link import LearnerLink
@@ -75,8 +76,7 @@ class Leading:
     _granted: float = attrs.field(default=-math.inf, init=False)
     """The latest end of a lease that any answers allowed: past it, no follower keeps its promise to us."""
     _callers: Callers = attrs.field(init=False)
-    _ahead: set[int] = attrs.field(factory=set, init=False)
-    """Voters that live under a newer configuration, which can't be adopted here."""
+    _admission: Admission = attrs.field(init=False)
     _proposed: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set once the new epoch is settled."""
     _begun: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -90,6 +90,7 @@ class Leading:
         me, stored, config = self.electorate.me, self.commitments.stored, self.membership.config
         self.config, self.learners = config, Learners(self._lost)
         self._callers = Callers(config.sync_s)
+        self._admission = Admission(self.membership, self.credible, self.retire, self.give_up, self.log)
         self.discovery = Discovery(self.electorate, stored.zxid, stored.epoch)
         self.alone = Alone(self.electorate, self.clock, self.oracle, self._present, config.tick_s)
         self.lease = Lease(
@@ -342,45 +343,12 @@ class Leading:
         async with stream:
             try:
                 handler = await self._callers.receive_learner(link)
-                self._check(handler)
+                self._admission.check(handler, self.electorate, leads=self.leadership is not None)
+                if handler.sid not in self.electorate.voters and len(self.learners) >= MAX_LEARNERS:
+                    raise PeerError("too many learners")  # a voter has its place
                 await self._lead_learner(handler)
             except* PeerError as group:
                 self.reject(address, said(group))
-
-    def _check(self, handler: LearnerHandler) -> None:
-        info = handler.info
-        if not info.marked and self.credible(handler):
-            self._retire(f"server {handler.sid} can't follow a leader without data")
-            self.log.error(
-                "leading.foreign_learner",
-                peer=handler.sid,
-                hint=NO_DATA_HINT,
-            )
-        ours = self.membership.config.ensemble.version
-        if (info.config_version or 0) > ours and self.credible(handler):
-            self._meet_newer(handler)
-        check_learner(handler, self.electorate.me, ours)
-        if info.sid not in self.electorate.voters and len(self.learners) >= MAX_LEARNERS:
-            raise PeerError("too many learners")  # a voter has its place
-
-    def _meet_newer(self, handler: LearnerHandler) -> None:
-        """Make way for who lives under the newer configuration that a voter knows of.
-
-        Where it can't be adopted here, it is no reason to go while others are enough. Who would be elected
-        again and again, with nobody left to follow, stands no more.
-        """
-        if self.config.reconfig_enabled:
-            self.give_up(f"server {handler.sid} knows a newer configuration")
-            return
-        self._ahead.add(handler.sid)
-        others = self.electorate.voters - self._ahead
-        if self.leadership is None and not self.electorate.is_quorum(others):
-            self._retire("too many voters live under a newer configuration")
-            self.log.error("leading.outdated", peers=sorted(self._ahead), hint=OUTDATED_HINT)
-
-    def _retire(self, reason: str) -> None:
-        self.retire()
-        self.give_up(reason)
 
     async def _lead_learner(self, handler: LearnerHandler) -> None:
         self.learners.add(handler)

@@ -1,0 +1,81 @@
+"""Whom a leader can't lead, and when that is a reason not to lead at all."""
+
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import structlog
+
+from trio_fle.election.electorate import Electorate
+from trio_fle.errors import PeerError
+from trio_fle.member.learner_handler import LearnerHandler
+from trio_fle.member.membership import Membership
+
+MAX_EPOCH: Final = 2**31 - 2
+"""It is 32 bits on disk and on the wire; a learner that claims to have accepted it leaves no next one (of two
+servers with an oracle each has every other one)."""
+
+
+@attrs.define(eq=False)
+class Admission:
+    """Checks what each learner says of itself.
+
+    ``credible`` says whether it is the voter that it claims to be; then ``give_up`` ends the attempt at
+    leading where another one would be better, and ``retire`` keeps this member from standing for election
+    again where those that elected it can't follow it.
+    """
+
+    membership: Membership
+    credible: Callable[[LearnerHandler], bool]
+    retire: Callable[[], None]
+    give_up: Callable[[str], None]
+    log: structlog.typing.FilteringBoundLogger
+    _ahead: set[int] = attrs.field(factory=set, init=False)
+    """Voters that live under a newer configuration, which can't be adopted here."""
+
+    def check(self, handler: LearnerHandler, electorate: Electorate, *, leads: bool) -> None:
+        """Raise ``PeerError`` for one that can't be led; ``leads`` says whether others follow already."""
+        info, ours = handler.info, self.membership.config.ensemble.version
+        if not info.marked and self.credible(handler):
+            self._meet_foreign(handler)
+        if (info.config_version or 0) > ours and self.credible(handler):
+            self._meet_newer(handler, electorate, leads)
+        if not info.marked:
+            raise PeerError(f"server {handler.sid} is no trio-fle member, and can't follow one")
+        if not -1 <= handler.accepted_epoch < MAX_EPOCH:
+            raise PeerError(f"it claims to have accepted epoch {handler.accepted_epoch}")
+        if info.sid == electorate.me:
+            raise PeerError("it claims our own server id")
+        if (info.config_version or 0) > ours:
+            raise PeerError(f"its configuration, version {info.config_version}, is newer than ours")
+
+    def _meet_foreign(self, handler: LearnerHandler) -> None:
+        self.retire()
+        self.give_up(f"server {handler.sid} can't follow a leader without data")
+        self.log.error(
+            "leading.foreign_learner",
+            peer=handler.sid,
+            hint="no Java server can follow a leader without data: set fle.candidate=false in this "
+            "member's zoo.cfg; until it is restarted it is no candidate",
+        )
+
+    def _meet_newer(self, handler: LearnerHandler, electorate: Electorate, leads: bool) -> None:
+        """Make way for who lives under the newer configuration that a voter knows of.
+
+        Where it can't be adopted here, that is no reason to go while others are enough. Who would be elected
+        again and again, with nobody left to follow, stands no more.
+        """
+        if self.membership.config.reconfig_enabled:
+            self.give_up(f"server {handler.sid} knows a newer configuration")
+            return
+        self._ahead.add(handler.sid)
+        if leads or electorate.is_quorum(electorate.voters - self._ahead):
+            return
+        self.retire()
+        self.give_up("too many voters live under a newer configuration")
+        self.log.error(
+            "leading.outdated",
+            peers=sorted(self._ahead),
+            hint="they have a newer configuration: give this member the same server lines, or "
+            "reconfigEnabled=true, and restart it; until then it is no candidate",
+        )
