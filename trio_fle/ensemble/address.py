@@ -69,6 +69,7 @@ def is_numeric(host: str) -> bool:
     return _numeric(host) is not None
 
 
+@functools.lru_cache(maxsize=1024)
 def _numeric(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

@@ -1,5 +1,6 @@
 """Saying by itself why there is no leader yet."""
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -25,33 +26,44 @@ class Explainer:
     inquire: Callable[[], None]
     """Is called whenever a verdict is said: something may be found out."""
     log: structlog.typing.FilteringBoundLogger
-    nursery: trio.Nursery = attrs.field(init=False)
     stalled: Stalled | None = attrs.field(default=None, init=False)
     """The last verdict, while it holds."""
+    _wait_s: float = attrs.field(default=STALLED_FIRST_S, init=False)
+    _due: float = attrs.field(default=math.inf, init=False)
+    _waiting: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+
+    async def run(self) -> None:
+        """Say why, whenever it is due, for ever."""
+        while True:
+            with trio.CancelScope(deadline=self._due) as self._waiting:
+                await trio.sleep_forever()
+            if trio.current_time() >= self._due:
+                self._say()
+                self._wait_s *= 2
+                self._due = trio.current_time() + self._wait_s
 
     async def explain(self, role: Callable[[], Awaitable[T]]) -> T:
-        """Do something that may take long, and say meanwhile why it does."""
-        scope = trio.CancelScope()
-        self.nursery.start_soon(self._watch, scope)
+        """Do something that may take long; ``run`` says meanwhile why it does."""
+        self._wait_s = STALLED_FIRST_S
+        self._put_off(trio.current_time() + STALLED_FIRST_S)
         try:
             return await role()
         finally:
-            scope.cancel()
+            self._put_off(math.inf)
             self.stalled = None
 
-    async def _watch(self, scope: trio.CancelScope) -> None:
-        with scope:
-            wait_s = STALLED_FIRST_S
-            while True:
-                await trio.sleep(wait_s)
-                self.stalled = self.diagnose()
-                self.changed.give()
-                if self.stalled is not None:
-                    self.inquire()
-                    self.log.warning(
-                        "election.stalled",
-                        because=self.stalled.because.value,
-                        missing=list(self.stalled.missing),
-                        round=self.stalled.round,
-                    )
-                wait_s *= 2
+    def _put_off(self, due: float) -> None:
+        """Move what is awaited, and wake nobody: an election does so several times in milliseconds."""
+        self._due = self._waiting.deadline = due
+
+    def _say(self) -> None:
+        self.stalled = self.diagnose()
+        self.changed.give()
+        if self.stalled is not None:
+            self.inquire()
+            self.log.warning(
+                "election.stalled",
+                because=self.stalled.because.value,
+                missing=list(self.stalled.missing),
+                round=self.stalled.round,
+            )

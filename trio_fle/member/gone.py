@@ -56,7 +56,8 @@ class GoneLeader:
         backoff, commitments = Backoff(_FIRST_S, _MAX_S), self.commitments
         with scope:
             while commitments.promise is promise and commitments.clock() < promise.until:
-                await trio.sleep(backoff.next())
+                if (pause_s := backoff.next()) > 0:
+                    await trio.sleep(pause_s)
                 try:
                     with trio.move_on_after(max(0.0, promise.until - commitments.clock())):
                         stream = await self.transport.dial(addresses)

@@ -176,7 +176,7 @@ class Member:
         ensemble = self.config.ensemble
         self._look()  # before anybody can be heard: a vote must find its election begun
         async with trio.open_nursery() as nursery:
-            for part in (self.gone, self.explainer, self.membership, self.inquiry):
+            for part in (self.gone, self.membership, self.inquiry):
                 part.nursery = nursery
             await nursery.start(self.manager.run, *self.membership.peers())
             self.log.info(
@@ -189,6 +189,7 @@ class Member:
             )
             task_status.started()
             nursery.start_soon(self.election.run)
+            nursery.start_soon(self.explainer.run)
             nursery.start_soon(self._forward_changes)
             if self.oracle is not None:
                 nursery.start_soon(self.oracle.run)

@@ -11,7 +11,7 @@ import trio
 from trio.abc import Listener, Stream
 
 from trio_fle.config import TransportOptions
-from trio_fle.ensemble import HostPort, is_loopback, is_wildcard
+from trio_fle.ensemble import HostPort, is_loopback, is_numeric, is_wildcard
 from trio_fle.errors import ConnectionLostError, RefusedError
 from trio_fle.peers.names import look_up
 
@@ -56,17 +56,27 @@ def _said(error: OSError) -> str:
 
 
 async def _connect_to(ip: str, port: int) -> trio.SocketStream:
-    """Connect to a numeric address: an election dials often, and needs none of trio's race of many."""
-    sock = trio.socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)
+    """Connect to a numeric address. Where the answer is there at once, as on one host, nothing waits for it.
+
+    An election dials often, and needs none of what trio does for names and for many addresses.
+    """
+    await trio.lowlevel.checkpoint_if_cancelled()
+    sock = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)
     try:
-        await sock.connect((ip, port))
+        sock.setblocking(False)
+        failed = sock.connect_ex((ip, port))
+        if failed == errno.EINPROGRESS:
+            await trio.lowlevel.wait_writable(sock)
+            failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if failed:
+            raise OSError(failed, os.strerror(failed))
         if sock.getsockname() == sock.getpeername():
             # a dial to a free port of this host may, by chance, be its own answer
             raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens")
+        return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
     except BaseException:
         sock.close()
         raise
-    return trio.SocketStream(sock)
 
 
 async def _listen_on(ips: Sequence[str], port: int) -> list[trio.SocketListener]:
@@ -106,31 +116,40 @@ class TcpTransport:
 
         An ICMP or echo probe beforehand, as ZooKeeper has it, would only refuse peers that can be reached.
         """
-        failures: list[str] = []
-        refusals: list[str] = []
+        failures: list[tuple[HostPort, OSError]] = []
+        stream = await self._first(addresses, failures)
+        if stream is None:
+            refused = failures and all(isinstance(error, ConnectionRefusedError) for _, error in failures)
+            said = "; ".join(f"{address}: {_said(error)}" for address, error in failures)
+            raise (RefusedError if refused else ConnectionLostError)(said or "no address is known")
+        self._tune(stream.socket)
+        return stream
+
+    async def _first(
+        self, addresses: Sequence[HostPort], failures: list[tuple[HostPort, OSError]]
+    ) -> trio.SocketStream | None:
+        """Return the first connection of all; None where each of them is in ``failures``."""
         winners: list[trio.SocketStream] = []
 
-        async def attempt(address: HostPort, scope: trio.CancelScope) -> None:
+        async def attempt(address: HostPort) -> None:
             try:
-                stream = await self._connect(address)
+                winners.append(await self._connect(address))
             except OSError as error:
-                failures.append(f"{address}: {_said(error)}")
-                refusals.extend(failures[-1:] if isinstance(error, ConnectionRefusedError) else ())
-                return
-            winners.append(stream)
-            scope.cancel()
+                failures.append((address, error))
 
+        async def race(address: HostPort, scope: trio.CancelScope) -> None:
+            await attempt(address)
+            if winners:
+                scope.cancel()
+
+        if len(addresses) == 1:  # as nearly always
+            await attempt(addresses[0])
+            return winners[0] if winners else None
         try:
             async with trio.open_nursery() as nursery:
-                for address in addresses[1:]:
-                    nursery.start_soon(attempt, address, nursery.cancel_scope)
-                for address in addresses[:1]:
-                    await attempt(address, nursery.cancel_scope)
-            if not winners:
-                kind = RefusedError if failures and failures == refusals else ConnectionLostError
-                raise kind("; ".join(failures) or "no address is known")
-            self._tune(winners[0].socket)
-            return winners.pop(0)
+                for address in addresses:
+                    nursery.start_soon(race, address, nursery.cancel_scope)
+            return winners.pop(0) if winners else None
         finally:
             for late in winners:
                 late.socket.close()
@@ -168,6 +187,8 @@ class TcpTransport:
         raise errors[0] if errors else OSError("the name has no address")
 
     async def _resolve(self, host: str) -> list[str]:
+        if is_numeric(host):
+            return [host]
         limiter = self._lookups.setdefault(host, trio.CapacityLimiter(_LOOKUPS_OF_A_NAME))
         return await look_up(host, limiter)
 
