@@ -22,6 +22,7 @@ from trio_fle.member.membership import Membership
 from trio_fle.member.status import Phase
 from trio_fle.member.together import first_of
 from trio_fle.peers import Transport
+from trio_fle.peers.streams import close
 from trio_fle.storage import Followed
 from trio_fle.vote import LearnerType, epoch_of, make_zxid
 from trio_fle.wire.packet import (
@@ -115,10 +116,12 @@ class Learner:
                 link = await self._connect()
             if self._stopping:
                 return "this member stops"
-            async with link.stream:
+            try:
                 with self._conversing:
                     await self._converse(link)
                 return await self._part(link)
+            finally:
+                await close(link.stream)
         except LinkLostError as error:
             self.left_by_leader = True
             return f"the leader left: {error}"
@@ -189,6 +192,8 @@ class Learner:
         await link.send(QuorumPacket(PacketType.ACKEPOCH, self.zxid, data))
 
     async def _wait_free(self, link: LearnerLink) -> None:
+        if not self.commitments.binds(self.leader):
+            return  # as mostly: the leader before was found gone during the election
         with trio.move_on_after(self.config.init_s):
             lost = await first_of(partial(self.commitments.wait_free, self.leader), link.until_lost)
             if lost:

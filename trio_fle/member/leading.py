@@ -29,9 +29,10 @@ from trio_fle.member.membership import Membership
 from trio_fle.member.oracle import Oracle
 from trio_fle.member.status import Phase
 from trio_fle.member.term import Leadership, until_unneeded
-from trio_fle.member.together import first_of, said
+from trio_fle.member.together import said
 from trio_fle.peers import Transport
 from trio_fle.peers.listening import accept_all, close_all
+from trio_fle.peers.streams import close
 from trio_fle.vote import make_zxid
 from trio_fle.zab import Discovery, Lease
 
@@ -83,8 +84,9 @@ class Leading:
     """Set once a quorum, this member among it, has accepted it durably."""
     _established: trio.Event = attrs.field(factory=trio.Event, init=False)
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
-    _give_up: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _establishing: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _why: str = attrs.field(default="", init=False)
+    """Why it is to end, once it is."""
 
     def __attrs_post_init__(self) -> None:
         me, stored, config = self.electorate.me, self.commitments.stored, self.membership.config
@@ -178,7 +180,7 @@ class Leading:
     def give_up(self, reason: str) -> None:
         """Ask it to end its leadership; ``run`` then ends by itself."""
         self._why = self._why or reason
-        self._give_up.set()
+        self._establishing.cancel()
         self._tell()
 
     async def run(self) -> str:
@@ -206,15 +208,14 @@ class Leading:
 
     async def _lead(self) -> str:
         try:
-            reason = await first_of(
-                self._establish,
-                self._ping,
-                self._until_given_up,
-                lambda: self.looking.until_doubted(self.electorate, self._present, self.config.tick_s),
-            )
-            if self.leadership is None:
-                return reason
-            return await first_of(self._ping, self._keep)
+            async with trio.open_nursery() as beside:
+                beside.start_soon(self._ping)
+                beside.start_soon(self._doubt)
+                with self._establishing:
+                    self._why = await self._establish() or self._why
+                reason = self._why if self.leadership is None else await self._keep()
+                beside.cancel_scope.cancel()
+            return reason
         finally:
             if (leadership := self.leadership) is not None:
                 leadership.end("the member stops")
@@ -224,8 +225,8 @@ class Leading:
                     scope.shield = True
                     await leadership.wait_vacated()
 
-    async def _establish(self) -> str:
-        """Pass all three gates with a quorum; the reason that is returned counts only if that failed."""
+    async def _establish(self) -> str | None:
+        """Pass all three gates with a quorum; return why that failed, where it did."""
         me, discovery, stored = self.electorate.me, self.discovery, self.commitments.stored
         passes, began = self.alone.passes, trio.current_time()
         with trio.move_on_after(self.config.init_s):
@@ -252,7 +253,7 @@ class Leading:
             return why
         self.electorate = self.electorate.under(self.membership.config.ensemble)
         self._begin_leadership(trio.current_time() - began)
-        return "established"
+        return None
 
     async def _until(self, done: Callable[[], bool]) -> bool:
         """Wait until learners have made something come true; False where ``initLimit`` ran out."""
@@ -275,7 +276,7 @@ class Leading:
         self.tell_phase(Phase.BROADCAST)
         self.began(self.leadership)
 
-    async def _ping(self) -> str:
+    async def _ping(self) -> None:
         """Ping all learners every half tick, as long as this member has a link to them."""
         while True:
             self.learners.ping(make_zxid(self.discovery.new_epoch, 0), self.clock())
@@ -305,7 +306,7 @@ class Leading:
         usable_s = self.lease.usable_s
         while True:
             changed = self._changed
-            if self._give_up.is_set():
+            if self._why:
                 return self._why
             if not self._is_followed() and not self.alone.may_lead():
                 return f"too few followers: only {sorted(self.learners.followers)} are linked"
@@ -320,9 +321,11 @@ class Leading:
     def _doubt_in_s(self) -> float:
         return self.lease.end() - (1 - DOUBT_AT) * self.lease.usable_s - self.clock()
 
-    async def _until_given_up(self) -> str:
-        await self._give_up.wait()
-        return self._why
+    async def _doubt(self) -> None:
+        """Give up where too many voters look for a leader before this member is one."""
+        why = await self.looking.until_doubted(self.electorate, self._present, self.config.tick_s)
+        if self.leadership is None:
+            self.give_up(why)
 
     def _present(self) -> frozenset[int]:
         """Servers that may still become followers: those with a connection or a link."""
@@ -340,15 +343,16 @@ class Leading:
         """Serve one caller to its end; whatever it does costs it its own link at most."""
         address = self.transport.remote(stream)
         link = LearnerLink(stream, address, self.config.init_s)
-        async with stream:
-            try:
-                handler = await self._callers.receive_learner(link)
-                self._admission.check(handler, self.electorate, leads=self.leadership is not None)
-                if handler.sid not in self.electorate.voters and len(self.learners) >= MAX_LEARNERS:
-                    raise PeerError("too many learners")  # a voter has its place
-                await self._lead_learner(handler)
-            except* PeerError as group:
-                self.reject(address, said(group))
+        try:
+            handler = await self._callers.receive_learner(link)
+            self._admission.check(handler, self.electorate, leads=self.leadership is not None)
+            if handler.sid not in self.electorate.voters and len(self.learners) >= MAX_LEARNERS:
+                raise PeerError("too many learners")  # a voter has its place
+            await self._lead_learner(handler)
+        except* PeerError as group:
+            self.reject(address, said(group))
+        finally:
+            await close(stream)
 
     async def _lead_learner(self, handler: LearnerHandler) -> None:
         self.learners.add(handler)

@@ -8,6 +8,7 @@ from trio.abc import Stream
 
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError
+from trio_fle.peers.streams import send_all
 from trio_fle.wire.jute import Reader
 from trio_fle.wire.packet import QuorumPacket, encode_packet, read_packet
 
@@ -83,7 +84,7 @@ class LearnerLink:
         """Send packets in one write. Raises ``LinkLostError``, ``SilentLinkError`` where nobody reads."""
         try:
             with trio.fail_after(self.patience_s):
-                await self.stream.send_all(b"".join(map(encode_packet, packets)))
+                await send_all(self.stream, b"".join(map(encode_packet, packets)))
         except trio.BrokenResourceError as error:
             raise LinkLostError("the connection was reset") from error
         except trio.TooSlowError as error:

@@ -226,7 +226,8 @@ class Member:
         """Wait for the outcome of the election; None where this member stops."""
         while not self._stopping:
             with trio.CancelScope() as self._electing:
-                await trio.sleep(self._pauses.next())
+                if (pause_s := self._pauses.next()) > 0:
+                    await trio.sleep(pause_s)
                 with trio.move_on_after(self._abstention_s()):
                     decided = await self.explainer.explain(self._decisions.receive)
                     return None if self._stopping else decided

@@ -13,6 +13,7 @@ from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError, MalformedMessageError, PeerError
 from trio_fle.peers.mailbox import Outbox
 from trio_fle.peers.quiet import TokenBucket
+from trio_fle.peers.streams import close, send_all
 from trio_fle.wire import FrameBuffer, Notification, decode_notification
 
 MALFORMED_PER_MINUTE: Final = 8
@@ -91,7 +92,7 @@ async def run_connection(
     tell = log.info if connection.told else log.debug
     try:
         with connection.scope:
-            async with connection.stream, trio.open_nursery() as nursery:
+            async with trio.open_nursery() as nursery:
                 nursery.start_soon(_send_frames, connection, outbox)
                 nursery.start_soon(_receive_frames, connection, promote, deliver, malformed)
                 await connection.promoted.wait()
@@ -103,6 +104,7 @@ async def run_connection(
     except* PeerError as group:
         connection.reason = connection.reason or "; ".join(str(error) for error in _leaves(group))
     finally:
+        await close(connection.stream)
         connection.ended.set()
         connection.reason = connection.reason or "stopped"
         if connection.promoted.is_set():
@@ -119,10 +121,10 @@ def _leaves(group: BaseExceptionGroup[PeerError]) -> list[BaseException]:
 async def _send_frames(connection: Connection, outbox: Outbox) -> None:
     try:
         if (again := outbox.first()) is not None:
-            await connection.stream.send_all(again)
+            await send_all(connection.stream, again)
         await connection.promoted.wait()
         while True:
-            await connection.stream.send_all(await outbox.get())
+            await send_all(connection.stream, await outbox.get())
     except trio.BrokenResourceError as error:
         raise ConnectionLostError(_cause(error, "connection reset")) from error
 

@@ -16,6 +16,7 @@ from trio_fle.config import TransportOptions
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError, ListenError, PeerError
 from trio_fle.peers.quiet import Backoff
+from trio_fle.peers.streams import close
 from trio_fle.peers.transport import Transport
 from trio_fle.wire import Hello, decode_hello, hello_size
 
@@ -152,13 +153,14 @@ class Listening:
     async def _receive(self, stream: Stream) -> None:
         """Read who calls, in its own time but not for ever, and hand it on."""
         address = self.transport.remote(stream)
-        async with stream:
-            try:
-                hello = await self._read_hello(stream)
-            except PeerError as error:
-                self.reject(address, str(error))
-            else:
-                await self.handle(stream, hello, address)
+        try:
+            hello = await self._read_hello(stream)
+        except PeerError as error:
+            self.reject(address, str(error))
+        else:
+            await self.handle(stream, hello, address)
+        finally:
+            await close(stream)
 
     async def _read_hello(self, stream: Stream) -> Hello:
         if len(self._silent) >= self.max_silent:
