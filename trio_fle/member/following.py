@@ -35,7 +35,7 @@ from trio_fle.wire.packet import (
 from trio_fle.wire.snapshot import read_snapshot
 from trio_fle.wire.transaction import reconfiguration
 
-CONNECT_PAUSES_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.1, 0.1, 0.1)
+CONNECT_PAUSES_S: Final = (*[0.001] * 5, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.1, 0.1, 0.1)
 """Between tries to reach a leader that does not listen yet: it may need a moment longer to know that it is
 elected (ZooKeeper: four times 100 ms)."""
 

@@ -189,7 +189,8 @@ class ConnectionManager:
         """Give a higher id time to renew a lost connection; meanwhile find out whether it is gone."""
         with trio.move_on_after(KNOCK_PATIENCE_S):
             for pause_s in PROBES_S:
-                await trio.sleep(pause_s)
+                if pause_s > 0:
+                    await trio.sleep(pause_s)
                 if peer.connection is not None:
                     return
                 if (addresses := self._configured.get(peer.sid)) is None:

@@ -117,6 +117,7 @@ class Peer:
 
     async def wait_nudged(self, seconds: float) -> None:
         """Wait until the peer was heard of, or ``seconds`` have passed."""
-        with trio.move_on_after(seconds):
-            await self._nudge.wait()
+        if seconds > 0:
+            with trio.move_on_after(seconds):
+                await self._nudge.wait()
         self._nudge = trio.Event()

@@ -22,6 +22,9 @@ _LOOKUPS_OF_A_NAME: Final = 4
 _OWN_NAME_S: Final = 1.0
 """How long a dial waits for the own name, which it only tells."""
 
+_BACKLOG: Final = 0xFFFF
+"""Callers that may wait to be accepted; the kernel has a limit of its own."""
+
 _MAX_KEEP_ALIVE_S: Final = 32_767
 _MAX_INT: Final = 2**31 - 1
 
@@ -79,14 +82,25 @@ async def _connect_to(ip: str, port: int) -> trio.SocketStream:
         raise
 
 
-async def _listen_on(ips: Sequence[str], port: int) -> list[trio.SocketListener]:
+def _listener(ip: str, port: int) -> trio.SocketListener:
+    """Listen at a numeric address: without the turns that trio takes for names, while followers dial."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    try:
+        sock = socket.create_server((ip, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        # in plain words: it adds the address, which those who are told know
+        raise OSError(error.errno, os.strerror(error.errno or 0)) from error
+    return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+
+
+def _listen_on(ips: Sequence[str], port: int) -> list[trio.SocketListener]:
     """Listen on every address of a name that is this host's; ``OSError`` where none is."""
     listeners: list[trio.SocketListener] = []
     foreign: list[OSError] = []
     try:
         for ip in ips:
             try:
-                listeners += await trio.open_tcp_listeners(port, host=ip)
+                listeners.append(_listener(ip, port))
             except OSError as error:
                 if error.errno != errno.EADDRNOTAVAIL:
                     raise
@@ -207,7 +221,7 @@ class TcpTransport:
                 if host is None:
                     listeners += await trio.open_tcp_listeners(port)
                     continue
-                listeners += await _listen_on(await self._resolve(host), port)
+                listeners += _listen_on(await self._resolve(host), port)
         except BaseException:
             for listener in listeners:
                 listener.socket.close()

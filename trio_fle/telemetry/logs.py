@@ -5,8 +5,10 @@ globally, so several members of one process each have a logger of their own.
 """
 
 import json
-from collections.abc import MutableMapping
+import time
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, cast
 
 import structlog
@@ -38,15 +40,14 @@ def build_logger(
     The first logger of a writer also tells, as ``log.dropped``, of the lines that the writer lost.
     """
     console = log_format == "console" or (log_format == "auto" and writer.file.isatty())
-    render = structlog.dev.ConsoleRenderer(colors=writer.file.isatty()) if console else _render_json
+    render = _to_console(writer.file.isatty()) if console else _render_json
     logger = structlog.wrap_logger(
         _Lines(writer),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
             _stamp,
-            _shape,
-            render,
+            lambda _logger, _name, event: ((partial(render, event),), {}),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         myid=myid,
@@ -58,24 +59,26 @@ def build_logger(
 
 
 class _Lines:
-    """The end of the chain: one rendered line, whatever its level."""
+    """The end of the chain: one line, whatever its level; the writer has it rendered when it has the time."""
 
     def __init__(self, writer: LogWriter) -> None:
         self._writer = writer
 
-    def msg(self, line: str) -> None:
+    def msg(self, line: Callable[[], str]) -> None:
         self._writer.write(line)
 
     debug = info = warning = error = critical = msg
 
 
 def _stamp(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    event["timestamp"] = f"{datetime.now(UTC).isoformat(timespec='microseconds')[:-6]}Z"
+    event["timestamp"] = time.time()
     return event
 
 
-def _shape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+def _shape(event: EventDict) -> EventDict:
     """Put the common fields first, numbers that need not fit a double into hex, and bound every text."""
+    at = datetime.fromtimestamp(event["timestamp"], UTC)
+    event["timestamp"] = f"{at.isoformat(timespec='microseconds')[:-6]}Z"
     shaped: EventDict = {name: event.pop(name) for name in _COMMON}
     for name, value in event.items():
         if name == "zxid" and isinstance(value, int):
@@ -88,8 +91,14 @@ def _shape(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     return shaped
 
 
-def _render_json(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
+def _to_console(colors: bool) -> Callable[[EventDict], str]:
+    renderer = structlog.dev.ConsoleRenderer(colors=colors)
+    return lambda event: str(renderer(None, "", _shape(event)))
+
+
+def _render_json(event: EventDict) -> str:
     """Render one line, ``MAX_LINE`` at most: fields that need more become the beginning of their JSON."""
+    event = _shape(event)
     line = _ENCODER.encode(event)
     if len(line) <= MAX_LINE:
         return line

@@ -14,6 +14,9 @@ GATHER_S: Final = 0.02
 """How long the first line waits for others: each trip to a thread takes the interpreter from the loop, and an
 election writes ten lines within as many milliseconds."""
 
+RENDERED_LATER: Final = 256
+"""Lines that wait as what they are made of; further ones are made at once, since they are bounded then."""
+
 _BATCH: Final = 256
 _FLUSH_WITHIN_S: Final = 1.0
 
@@ -32,15 +35,18 @@ class LogWriter:
     dropped: int = attrs.field(default=0, init=False)
     _told: int = attrs.field(default=0, init=False)
     _got_through: bool = attrs.field(default=True, init=False)
-    _waiting: deque[str] = attrs.field(factory=deque, init=False)
+    _waiting: deque[Callable[[], str] | str] = attrs.field(factory=deque, init=False)
     _wake: trio.Event | None = attrs.field(default=None, init=False)
 
-    def write(self, line: str) -> None:
-        """Take one line, without its newline; never waits while ``run`` is active."""
+    def write(self, line: Callable[[], str] | str) -> None:
+        """Take one line, without its newline, or what makes it: ``run``, while it is active, in its thread.
+
+        Never waits then.
+        """
         if self._wake is None:
-            self._write(line + "\n")
+            self._write(_text(line) + "\n")
             return
-        self._waiting.append(line)
+        self._waiting.append(line if len(self._waiting) < RENDERED_LATER else _text(line))
         if len(self._waiting) > self.capacity:
             self._waiting.popleft()
             self.dropped += 1
@@ -80,9 +86,10 @@ class LogWriter:
     def _take(self, most: int) -> Iterator[str]:
         for _ in range(most):
             try:
-                yield self._waiting.popleft()
+                line = self._waiting.popleft()
             except IndexError:
                 return
+            yield _text(line)
 
     def _write(self, text: str) -> None:
         try:
@@ -93,3 +100,7 @@ class LogWriter:
         except (OSError, ValueError):  # the reader has gone, or the file was closed
             self._got_through = False
             self.dropped += text.count("\n")
+
+
+def _text(line: Callable[[], str] | str) -> str:
+    return line if isinstance(line, str) else line()
