@@ -11,17 +11,21 @@
 Needs Trio: under anyio, its Trio backend.
 """
 
-from trio_fle.config import MemberConfig, load_config
-from trio_fle.errors import (
-    ConfigError,
-    FleError,
-    ListenError,
-    MemberStoppedError,
-    PeerError,
-    StorageError,
-)
-from trio_fle.member import Member, MemberStatus, PeerStatus, Phase, Term, open_member
-from trio_fle.vote import PeerState, Vote
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from trio_fle.config import MemberConfig, load_config
+    from trio_fle.errors import (
+        ConfigError,
+        FleError,
+        ListenError,
+        MemberStoppedError,
+        PeerError,
+        StorageError,
+    )
+    from trio_fle.member import Member, MemberStatus, PeerStatus, Phase, Term, open_member
+    from trio_fle.vote import PeerState, Vote
 
 __all__ = [
     "ConfigError",
@@ -41,3 +45,23 @@ __all__ = [
     "load_config",
     "open_member",
 ]
+
+_HOMES: Final = {
+    "config": {"MemberConfig", "load_config"},
+    "errors": {"ConfigError", "FleError", "ListenError", "MemberStoppedError", "PeerError", "StorageError"},
+    "member": {"Member", "MemberStatus", "PeerStatus", "Phase", "Term", "open_member"},
+    "vote": {"PeerState", "Vote"},
+}
+"""Where each name lives. It is loaded when it is asked for: the command starts itself anew (``cli.memory``),
+and must not load everything twice for it."""
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"trio_fle.{home}"), name)
+    raise AttributeError(f"module 'trio_fle' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

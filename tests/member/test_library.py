@@ -202,3 +202,12 @@ async def test_a_library_logs_nothing_unless_it_is_given_a_logger(
     async with Alone().open() as member:
         await member.wait_for_leader()
     assert capsys.readouterr() == ("", "")
+
+
+def test_each_name_of_the_package_is_what_its_home_calls_so() -> None:
+    assert {name for names in trio_fle._HOMES.values() for name in names} == set(trio_fle.__all__)
+    for name in trio_fle.__all__:
+        assert getattr(trio_fle, name).__name__ == name
+        assert name in dir(trio_fle)
+    with pytest.raises(AttributeError, match="nothing_of_ours"):
+        trio_fle.nothing_of_ours  # noqa: B018

@@ -1,5 +1,14 @@
 """The ``trio-fle`` command: one file a subcommand."""
 
-from trio_fle.cli.main import main
+import sys
 
-__all__ = ["main"]
+from trio_fle.cli.memory import ask_for_huge_pages
+
+
+def main() -> None:
+    """Do what the command line says, and exit."""
+    if sys.argv[1:2] == ["run"]:
+        ask_for_huge_pages()  # before anything is loaded: it may start this process anew
+    from trio_fle.cli.main import main as commands
+
+    commands()

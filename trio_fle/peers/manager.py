@@ -191,10 +191,8 @@ class ConnectionManager:
             for pause_s in PROBES_S:
                 if pause_s > 0:
                     await trio.sleep(pause_s)
-                if peer.connection is not None:
-                    return
-                if (addresses := self._configured.get(peer.sid)) is None:
-                    return  # it was removed meanwhile
+                if peer.connection is not None or (addresses := self._configured.get(peer.sid)) is None:
+                    return  # it is back, or was removed meanwhile
                 try:
                     stream = await self.transport.dial(addresses)
                 except RefusedError:
