@@ -172,7 +172,7 @@ async def _answer(member: Member, log: structlog.typing.FilteringBoundLogger) ->
         async with trio.open_nursery() as nursery:
             nursery.start_soon(serve_admin, member.config, lambda: member.status, member.clock, log)
             while member.config.admin == options:
-                await member.reconfigured.wait()
+                await member.membership.reconfigured.wait()
             nursery.cancel_scope.cancel()
 
 

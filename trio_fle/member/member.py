@@ -48,8 +48,6 @@ class Member:
     rng: random.Random = attrs.field(factory=random.Random)
     changed: Signal = attrs.field(factory=Signal, init=False)
     """Given whenever the status may have changed."""
-    reconfigured: Signal = attrs.field(factory=Signal, init=False)
-    """Given whenever this member lives under another configuration."""
     leadership: Leadership | None = attrs.field(default=None, init=False)
     """The leadership of this member, while it has one."""
     oracle: Oracle | None = attrs.field(default=None, init=False)
@@ -79,7 +77,7 @@ class Member:
         self.inquiry = Inquiry(self.membership, self.transport)
         self.explainer = Explainer(self._diagnose, self.changed, self.inquiry.begin, self.log)
         self.gone = GoneLeader(self.commitments, lambda: self.config.servers, self.transport, self.log)
-        self.membership.changed = self._tell_reconfigured
+        self.membership.changed = self.changed.give
         self._zxid = self.commitments.stored.zxid
         self._may_lead = self.config.election.candidate
         self._send, self._decisions = trio.open_memory_channel[Decided](1)
@@ -356,10 +354,6 @@ class Member:
         promise = self.commitments.promise
         if promise is not None and promise.leader == sender:
             self.gone.find_out()
-
-    def _tell_reconfigured(self) -> None:
-        self.reconfigured.give()
-        self.changed.give()
 
     def _tell_epoch(self, epoch: int) -> None:
         self.election.put(self.config.myid, Established(epoch))

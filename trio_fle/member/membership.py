@@ -19,6 +19,7 @@ from trio_fle.election.round import OBSERVER_RESEND_MAX_S
 from trio_fle.ensemble import Ensemble, HostPort
 from trio_fle.member.config_texts import usable_ensemble
 from trio_fle.member.electing import ElectionTask
+from trio_fle.member.feeds import Signal
 from trio_fle.peers import ConnectionManager, Identity
 from trio_fle.peers.peer import REDIAL_MAX_S
 from trio_fle.quorum import always_meet
@@ -57,6 +58,8 @@ class Membership:
     """What the election has adopted, until it is durable."""
     _before: Ensemble = attrs.field(init=False)
     """The configuration that is on disk."""
+    reconfigured: Signal = attrs.field(factory=Signal, init=False)
+    """Given whenever this member lives under another configuration."""
     _remembered: Ensemble | None = attrs.field(default=None, init=False)
     _writing: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
@@ -189,4 +192,5 @@ class Membership:
         self.manager.set_peers(*self.peers())
         if identity_of(self.config) != identity_of(before):
             self.manager.move(identity_of(self.config))
+        self.reconfigured.give()
         self.changed()
