@@ -39,7 +39,10 @@ CASES = ("failover", "cold-start")
 AT_THE_GATE = "at the gate"
 GATE = f"""\
 import fcntl, sys
-from trio_fle.cli import main
+from trio_fle.cli.memory import ask_for_huge_pages
+ask_for_huge_pages()
+from trio_fle.cli.main import main
+import trio_fle.cli.run
 with open(sys.argv.pop(1)) as gate:
     print({AT_THE_GATE!r}, flush=True)
     fcntl.flock(gate, fcntl.LOCK_SH)

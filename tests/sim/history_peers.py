@@ -127,7 +127,7 @@ def a_resolver(*answers: str | OSError) -> Iterator[list[str]]:
         used.append(ip)
         return memory_stream_pair()[0]
 
-    async def listen(ips: Sequence[str], port: int) -> list[object]:
+    def listen(ips: Sequence[str], port: int) -> list[object]:
         used.extend(ips)
         if ips != ["192.0.2.2"]:
             raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))

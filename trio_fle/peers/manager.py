@@ -6,6 +6,7 @@ lower one dials only to be dialled back: it *knocks*. Source: ``QuorumCnxManager
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import attrs
@@ -14,10 +15,11 @@ import trio
 from trio.abc import Stream
 
 from trio_fle.config import TransportOptions
-from trio_fle.ensemble import HostPort, is_loopback, is_numeric, is_wildcard
+from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError, MalformedMessageError, PeerError, RefusedError
 from trio_fle.peers.connection import Connection, Deliver, Direction, Promote, run_connection
 from trio_fle.peers.listening import Listening
+from trio_fle.peers.names import dialable
 from trio_fle.peers.peer import PROBES_S, REDIAL_FIRST_S, REDIAL_MAX_S, Peer
 from trio_fle.peers.quiet import OncePerInterval, TokenBucket
 from trio_fle.peers.transport import Transport
@@ -288,7 +290,7 @@ class ConnectionManager:
             self._peers[hello.sid].knocked()
         elif hello.sid in self._configured:
             await self._dial(self._peer(hello.sid))
-        elif not (claimed := _dialable(hello.addresses, address)):
+        elif not (claimed := dialable(hello.addresses, address)):
             self.reject(address, f"server {hello.sid} is not configured, and gives no address to dial back")
         elif len(self._strangers()) >= MAX_STRANGERS or not self._strange_dials.take():
             self.reject(address, "too many servers that no configuration names")
@@ -329,17 +331,19 @@ class ConnectionManager:
         connection.known = peer.sid in self._configured
         source = (connection.address.host, peer.sid)
         connection.told = connection.known and self._told.admit(source) is not None
+        serve = partial(
+            run_connection, connection, peer.outbox, promote, self.deliver, self._count_malformed, self.log
+        )
         try:
-            async with trio.open_nursery() as nursery:
-                if peer.connection is None:
-                    await promote(connection)
-                else:
-                    peer.challenge(connection)
-                    nursery.start_soon(self._challenge, connection, peer.connection, promote)
-                await run_connection(
-                    connection, peer.outbox, promote, self.deliver, self._count_malformed, self.log
-                )
-                nursery.cancel_scope.cancel()
+            if (incumbent := peer.connection) is None:
+                await promote(connection)
+                await serve()
+            else:
+                peer.challenge(connection)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._challenge, connection, incumbent, promote)
+                    await serve()
+                    nursery.cancel_scope.cancel()
         finally:
             peer.release(connection)
             if not connection.promoted.is_set() or not (connection.known or connection.heard):
@@ -383,17 +387,3 @@ class ConnectionManager:
     def _tell_change(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
-
-
-def _dialable(addresses: tuple[HostPort, ...], source: HostPort) -> tuple[HostPort, ...]:
-    """Addresses of a handshake that may be dialled: no name, no wildcard, loopback only if it came thence.
-
-    A stranger must not make us ask a resolver, nor reach our own host by another spelling of it.
-    """
-    return tuple(
-        address
-        for address in addresses
-        if is_numeric(address.host)
-        and not is_wildcard(address.host)
-        and (is_loopback(source.host) or not is_loopback(address.host))
-    )

@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 import trio
 
-from trio_fle.ensemble import is_loopback, is_numeric, is_wildcard
+from trio_fle.ensemble import HostPort, is_loopback, is_numeric, is_wildcard
 
 _MAX_LOOKUPS: Final = 16
 
@@ -50,6 +50,20 @@ def canonical(ip: str) -> str:
     """Write a numeric address as everybody does: ``0:0:0:0:0:0:0:1`` is ``::1``. A zone stays."""
     numeric, percent, zone = ip.partition("%")
     return f"{ipaddress.ip_address(numeric)}{percent}{zone}"
+
+
+def dialable(addresses: tuple[HostPort, ...], source: HostPort) -> tuple[HostPort, ...]:
+    """Addresses of a handshake that may be dialled: no name, no wildcard, loopback only if it came thence.
+
+    A stranger must not make us ask a resolver, nor reach our own host by another spelling of it.
+    """
+    return tuple(
+        address
+        for address in addresses
+        if is_numeric(address.host)
+        and not is_wildcard(address.host)
+        and (is_loopback(source.host) or not is_loopback(address.host))
+    )
 
 
 async def look_up(host: str, limiter: trio.CapacityLimiter) -> list[str]:
