@@ -152,6 +152,21 @@ def test_an_observer_and_a_voter_do_not_answer_each_other_for_ever() -> None:
     assert exchanged < 60
 
 
+def test_two_observers_that_know_each_other_do_not_answer_each_other_for_ever() -> None:
+    """Voters that a configuration made observers keep their connection; each is a non-voter to the other."""
+    roles = {1: "participant", 2: "participant", 3: "participant", 4: "observer", 5: "observer"}
+    network = Network(ensemble_of(roles))
+    for sid in roles:
+        network.start(sid)
+    network.run(1)
+    before = len(network.cores[4].sent(5)) + len(network.cores[5].sent(4))
+    assert network.cores[4].fle.current_vote is not None
+    network.hear(4, 5, looking(5, 1))
+    network.run(5)
+    exchanged = len(network.cores[4].sent(5)) + len(network.cores[5].sent(4)) - before
+    assert 1 <= exchanged <= 4
+
+
 @pytest.mark.parametrize("forged", [2**62 - 1, 2**62, 2**63 - 2, 2**63 - 1])
 @pytest.mark.parametrize("early", [True, False])
 def test_after_a_forged_round_the_next_elections_end_as_ever(forged: int, early: bool) -> None:

@@ -31,6 +31,10 @@ class Network:
         self.cores[sid].look()
         self._collect(sid)
 
+    def hear(self, sid: int, sender: int, notification: Notification) -> None:
+        self.cores[sid].hear(sender, notification)
+        self._collect(sid)
+
     def kill(self, sid: int) -> None:
         del self.cores[sid]
 

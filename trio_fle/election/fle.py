@@ -41,6 +41,9 @@ does not repeat it before its next resend."""
 MAX_ASKERS: Final = 256
 """How many non-voters that asked are told the end of each election; those before them must ask again."""
 
+REPEAT_S: Final = 0.1
+"""No member asks again so soon; the first resend of an observer comes after 200 ms."""
+
 
 @attrs.define
 class FastLeaderElection:
@@ -75,7 +78,8 @@ class FastLeaderElection:
     _began: float = attrs.field(default=0.0, init=False)
     _sent: int = attrs.field(default=0, init=False)
     _received: int = attrs.field(default=0, init=False)
-    _askers: dict[int, None] = attrs.field(factory=dict, init=False)
+    _askers: dict[int, tuple[Notification, float]] = attrs.field(factory=dict, init=False)
+    """Non-voters that asked: what each said last, and when."""
     _answered: dict[int, Notification] = attrs.field(factory=dict, init=False)
 
     def step(self, now: float, event: Event) -> list[Effect]:
@@ -158,7 +162,7 @@ class FastLeaderElection:
         if event.config is not None:
             effects += self._compare_configs(now, sender, event.config)
         if sender not in self.electorate.voters:
-            return effects + self._answer_non_voter(sender)
+            return effects + self._answer_non_voter(now, sender, heard)
         if heard.state is None:
             return effects
         self.gone.discard(sender)
@@ -238,13 +242,21 @@ class FastLeaderElection:
         self.round = round_after(self.round)
         return self._begin(now, electorate.initial_vote(*self._history))
 
-    def _answer_non_voter(self, sender: int) -> list[Effect]:
-        """Answer observers and strangers at once, whatever they said, with the last concluded vote."""
+    def _answer_non_voter(self, now: float, sender: int, heard: Notification) -> list[Effect]:
+        """Answer observers and strangers at once, whatever they said, with the last concluded vote.
+
+        Two that are no voters to each other, since they ceased to be, or live under configurations that say
+        so, would answer each other for ever: the same words again, with less than ``REPEAT_S`` between, are
+        an answer to ours, and no question.
+        """
         if self.current_vote is None or self.leaving:
             return []
-        self._askers[sender] = None
+        said, at = self._askers.get(sender, (None, -math.inf))
+        self._askers[sender] = heard, now
         if len(self._askers) > MAX_ASKERS:
             del self._askers[next(iter(self._askers))]
+        if said == heard and now - at < REPEAT_S:
+            return []
         return [self._send(sender, self.current_vote, self.round)]
 
     def _carry_on(self, now: float, effects: list[Effect]) -> list[Effect]:

@@ -25,6 +25,10 @@ QUORUM_PORT: Final = 2888
 CHANGES_PER_S: Final = 15
 """Changes of state that a member may have within a second."""
 
+MESSAGES_PER_S: Final = 200
+"""What a member may send to another one on the election port within a second: each answers what the other
+says, and must not answer an answer for ever."""
+
 STEPS_AT_ONCE: Final = 20_000
 """Rounds of the scheduler at one moment of virtual time."""
 
@@ -63,6 +67,7 @@ class Watcher(trio.abc.Instrument):
     _proposed: dict[VirtualStream, int] = attrs.field(factory=dict, init=False)
     """The epoch that a leader proposed to the learner at this end."""
     _changes: dict[int, deque[float]] = attrs.field(factory=dict, init=False)
+    _messages: dict[tuple[int, int], deque[float]] = attrs.field(factory=dict, init=False)
     _now: float = attrs.field(default=-math.inf, init=False)
     _steps: int = attrs.field(default=0, init=False)
 
@@ -163,13 +168,20 @@ class Watcher(trio.abc.Instrument):
                 ViolationError(CALM, now, f"{sid} changed its state {len(changes)} times in a second")
             )
 
+    def _count_message(self, now: float, sender: int, to: int) -> None:
+        messages = self._messages.setdefault((sender, to), deque(maxlen=MESSAGES_PER_S + 1))
+        messages.append(now)
+        if len(messages) > MESSAGES_PER_S and now - messages[0] < 1:
+            self._object(CALM, f"{sender} sent {len(messages)} messages to {to} within a second")
+
     # What they send
 
     def tap(self, stream: VirtualStream, data: bytes) -> None:
-        """Take in what is sent on a quorum port: there a member tells what it has promised."""
+        """Take in what is sent: on a quorum port a member tells what it has promised."""
         self.packets += 1
         self.sent_bytes += len(data)
         if stream.port != QUORUM_PORT:
+            self._count_message(trio.current_time(), sid_of(stream.here), sid_of(stream.there))
             return
         at = 0
         while at + _HEAD.size <= len(data):
