@@ -70,6 +70,18 @@ def test_without_a_kernel_and_a_library_that_have_them_it_goes_on(
     assert not started
 
 
+def test_who_may_start_nothing_goes_on(
+    started: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "execve", forbidden)
+    before = dict(os.environ)
+    ask_for_huge_pages()
+    assert dict(os.environ) == before
+
+
 def test_a_member_has_huge_pages_and_its_command_does_not_inherit_them(tmp_path: Path) -> None:
     quorum, election = free_ports(2)
     config = tmp_path / "zoo.cfg"

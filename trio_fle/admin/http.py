@@ -17,7 +17,6 @@ from trio.abc import Stream
 
 from trio_fle.admin.callers import Callers, hang_up
 from trio_fle.admin.response import Response
-from trio_fle.peers.streams import send_all
 
 MAX_HEAD_BYTES: Final = 16 * 1024
 MAX_BODY_BYTES: Final = 16 * 1024
@@ -179,6 +178,6 @@ class _Exchange:
         events.append(h11.EndOfMessage())
         data = b"".join(self._http.send(event) or b"" for event in events)
         with trio.move_on_after(RESPONSE_S):
-            await send_all(self.stream, data)
+            await self.stream.send_all(data)  # a turn for others: one caller may ask a hundred times at once
             return
         raise trio.BrokenResourceError("the response was not taken in time")

@@ -11,6 +11,7 @@ its objects to glibc for it. So the process starts itself anew, once, with those
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,7 @@ _SWITCH: Final = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def ask_for_huge_pages() -> None:
-    """Start this process anew with huge pages, where it may have them; return in the process that has.
+    """Start this process anew with huge pages, where it may have them; return in the process that runs on.
 
     What it starts itself does not inherit them. Who sets one of the variables keeps it as it is.
     """
@@ -40,7 +41,9 @@ def ask_for_huge_pages() -> None:
             os.environ.pop(name, None)
     elif not ALLOCATOR.keys() & os.environ.keys() and _glibc() >= _SINCE and _may_have():
         environ = {**os.environ, **ALLOCATOR, STARTED_ANEW: "1"}
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606
+        # whoever may start nothing goes on with the memory that it has
+        with suppress(OSError):
+            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606
 
 
 def _glibc() -> tuple[int, ...]:
