@@ -9,6 +9,8 @@ from contestant import Contestant
 from probe import Probe, Role
 
 WHOLE_POLL_S = 0.05
+ASK_S = 1.0
+"""For one answer; a member that takes longer has given none."""
 
 
 @attrs.frozen
@@ -36,10 +38,16 @@ class Watch:
         due = trio.current_time() + offset_s
         try:
             while True:
-                await trio.sleep_until(due)
-                asked = trio.current_time()
-                self._note(sid, await probe.ask(), asked)
-                due = max(due + self.interval_s, trio.current_time())
+                # one scope as long as answers come: to enter one costs as much as to ask
+                with trio.CancelScope() as patience:
+                    while True:
+                        await trio.sleep_until(due)
+                        asked = trio.current_time()
+                        patience.deadline = asked + ASK_S
+                        self._note(sid, await probe.ask(), asked)
+                        due = max(due + self.interval_s, trio.current_time())
+                probe.close()
+                self._note(sid, None, asked)
         finally:
             probe.close()
 

@@ -109,6 +109,7 @@ async def learning(
         commitments,
         LEADER,
         log,
+        member.patience,
         phases.append,
         lambda epoch: None,
         storage.stored.zxid,
@@ -118,6 +119,7 @@ async def learning(
         await leader.listen()
     play = Play(leader, learner, commitments, phases, storage, events)
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(member.patience.run)
         nursery.start_soon(play.run)
         yield play
         nursery.cancel_scope.cancel()

@@ -70,7 +70,8 @@ async def test_getting_waits_until_something_is_put(autojump_clock: MockClock) -
 
         async def get_both() -> None:
             got.append(await outbox.get())
-            got.append(await inbox.get())
+            await inbox.wait()
+            got.append(inbox.get_nowait())
 
         nursery.start_soon(get_both)
         await wait_all_tasks_blocked()

@@ -70,7 +70,7 @@ class Node:
             await self.manager.run(self.ids, configured, task_status=task_status)
 
     def tell(self, sid: int, zxid: int) -> None:
-        self.manager.tell(sid, body(zxid, self.sid))
+        self.manager.tell(sid, encode_frame(body(zxid, self.sid)))
 
     def named(self, event: str) -> list[dict[str, Any]]:
         return [each for each in self.events if each["event"] == event]

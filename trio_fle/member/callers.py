@@ -3,7 +3,6 @@
 from typing import Final
 
 import attrs
-import trio
 
 from trio_fle.errors import PeerError
 from trio_fle.member.learner_handler import LearnerHandler, receive_learner
@@ -18,16 +17,17 @@ class Callers:
     """Waits for each to say so; of too many that don't, the one that has been longest goes."""
 
     sync_s: float
-    _silent: dict[LearnerLink, trio.CancelScope] = attrs.field(factory=dict, init=False)
+    _silent: dict[LearnerLink, None] = attrs.field(factory=dict, init=False)
 
     async def receive_learner(self, link: LearnerLink) -> LearnerHandler:
         """Read who calls. Raises ``PeerError`` for one that does not say it, or had to make room."""
         if len(self._silent) >= MAX_SILENT:
-            next(iter(self._silent.values())).cancel()
-        with trio.CancelScope() as scope:
-            self._silent[link] = scope
-            try:
+            next(iter(self._silent)).scope.cancel()
+        self._silent[link] = None
+        try:
+            with link.scope:
                 return await receive_learner(link, self.sync_s)
-            finally:
-                del self._silent[link]
+        finally:
+            del self._silent[link]
+        link.check_heard()
         raise PeerError("it said nothing, and others waited")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
 
 import attrs
 import structlog
@@ -32,7 +32,7 @@ from trio_fle.member.config_texts import ConfigTexts
 from trio_fle.peers import ConnectionManager, Inbox
 from trio_fle.peers.quiet import OncePerInterval
 from trio_fle.vote import PeerState, hex64
-from trio_fle.wire import Notification, encode_notification
+from trio_fle.wire import Notification, encode_frame, encode_notification
 
 INBOX_PER_PEER: Final = 100
 """Unread notifications kept of one peer."""
@@ -67,6 +67,8 @@ class ElectionTask:
     _newest_config: int = attrs.field(init=False)
     _noise: OncePerInterval = attrs.field(init=False)
     _debug: bool = attrs.field(init=False)
+    _encoded: tuple[Notification | None, bytes] = attrs.field(default=(None, b""), init=False)
+    """The notification that was sent last, and its frame."""
 
     def __attrs_post_init__(self) -> None:
         current = self.fle.electorate.current
@@ -85,7 +87,7 @@ class ElectionTask:
             self.heard_looking(sender)
         config = self._texts.parse(sender, notification.config)
         # without the raw text: half a megabyte of it may come with every notification
-        self.put(sender, Heard(sender, attrs.evolve(notification, config=None), config))
+        self.put(sender, Heard(sender, notification.without_config(), config))
 
     def _is_member(self, sid: int) -> bool:
         electorate = self.fle.electorate
@@ -112,19 +114,33 @@ class ElectionTask:
         Whatever has arrived is heard before a time-out counts, and before anything is sent: of the votes
         that it makes this member cast one after the other, only the last is still in the outboxes then.
         """
+        while True:
+            with (
+                trio.CancelScope() as alarm
+            ):  # left only when it has rung: entering one costs more than a step
+                await self._hear(alarm)
+            if self.inbox.is_empty:
+                self._wake_at = math.inf
+                self._step(Silence())
+
+    async def _hear(self, alarm: trio.CancelScope) -> NoReturn:
+        """Step with every event; ``alarm``, in which this runs, is set to when silence counts."""
         heard = 0
         while True:
             event = self.inbox.get_nowait()
             if event is None:
-                event, heard = Silence(), 0
-                with trio.move_on_at(self._wake_at):
-                    event = await self.inbox.get()
-            elif (heard := heard + 1) % AT_ONCE == 0:
+                heard = 0
+                if alarm.deadline != self._wake_at:
+                    alarm.deadline = self._wake_at
+                await self.inbox.wait()
+                continue
+            self._step(event)
+            if (heard := heard + 1) % AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
-            if isinstance(event, Silence):
-                self._wake_at = math.inf
-            for effect in self.fle.step(trio.current_time(), event):
-                self._carry_out(effect)
+
+    def _step(self, event: Event) -> None:
+        for effect in self.fle.step(trio.current_time(), event):
+            self._carry_out(effect)
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
@@ -156,7 +172,9 @@ class ElectionTask:
     def _tell(self, to: int, notification: Notification) -> None:
         if self._debug:
             self._log_notification(to, "out", notification)
-        told = self.manager.tell(to, encode_notification(notification))
+        if notification is not self._encoded[0]:  # mostly everybody is told the same
+            self._encoded = (notification, encode_frame(encode_notification(notification)))
+        told = self.manager.tell(to, self._encoded[1])
         if not told and self.manager.connection(to) is not None:
             self._count_drop(to, "outbox")
 

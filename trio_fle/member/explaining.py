@@ -45,16 +45,14 @@ class Explainer:
     async def explain(self, role: Callable[[], Awaitable[T]]) -> T:
         """Do something that may take long; ``run`` says meanwhile why it does."""
         self._wait_s = STALLED_FIRST_S
-        self._put_off(trio.current_time() + STALLED_FIRST_S)
+        self._due = trio.current_time() + STALLED_FIRST_S
+        if self._due < self._waiting.deadline:  # else it wakes too early, once, and waits on: that costs less
+            self._waiting.deadline = self._due
         try:
             return await role()
         finally:
-            self._put_off(math.inf)
+            self._due = math.inf
             self.stalled = None
-
-    def _put_off(self, due: float) -> None:
-        """Move what is awaited, and wake nobody: an election does so several times in milliseconds."""
-        self._due = self._waiting.deadline = due
 
     def _say(self) -> None:
         self.stalled = self.diagnose()

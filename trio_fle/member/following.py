@@ -19,6 +19,7 @@ from trio_fle.errors import ConnectionLostError, FleError, MalformedMessageError
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.learner_link import LearnerLink, LinkLostError, SilentLinkError
 from trio_fle.member.membership import Membership
+from trio_fle.member.patience import Patience
 from trio_fle.member.status import Phase
 from trio_fle.member.together import first_of
 from trio_fle.peers import Transport
@@ -82,6 +83,7 @@ class Learner:
     commitments: Commitments
     leader: int
     log: structlog.typing.FilteringBoundLogger
+    patience: Patience
     tell_phase: Callable[[Phase], None]
     tell_epoch: Callable[[int], None]
     zxid: int
@@ -95,8 +97,8 @@ class Learner:
     given_up: bool = attrs.field(default=False, init=False)
     """Whether the leader was silent for so long that it was given up."""
     _lease_s: float | None = attrs.field(default=None, init=False)
-    _connecting: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
-    _conversing: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _busy: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    """What is cancelled where this member stops."""
     _stopping: bool = attrs.field(default=False, init=False)
     _proposed: Ensemble | None = attrs.field(default=None, init=False)
     """A reconfiguration whose commit is still to come."""
@@ -112,13 +114,16 @@ class Learner:
         epoch can't be made durable.
         """
         try:
-            with self._connecting:
-                link = await self._connect()
-            if self._stopping:
+            link = await self._connect()
+            if link is None:
                 return "this member stops"
             try:
-                with self._conversing:
+                self._busy = link.scope
+                if self._stopping:
+                    link.scope.cancel()
+                with link.scope:
                     await self._converse(link)
+                link.check_heard()
                 return await self._part(link)
             finally:
                 await close(link.stream)
@@ -136,25 +141,33 @@ class Learner:
     def stop(self) -> None:
         """Leave the leader in good order: ``run`` then ends by itself."""
         self._stopping = True
-        self._connecting.cancel()
-        self._conversing.cancel()
+        self._busy.cancel()
 
-    async def _connect(self) -> LearnerLink:
+    async def _connect(self) -> LearnerLink | None:
+        """Dial the leader until it listens; None where this member stops."""
         addresses = [address.quorum for address in self.config.servers[self.leader].addresses]
         longer = (CONNECT_PAUSES_S[-1],) * math.ceil(self.behind_s / CONNECT_PAUSES_S[-1])
-        with trio.move_on_after(self.config.connect_s):
-            for pause_s in (*CONNECT_PAUSES_S, *longer, None):
+        last = trio.current_time() + self.config.connect_s
+        for pause_s in (*CONNECT_PAUSES_S, *longer, 0.0):
+            if self._stopping:
+                return None
+            failure = "no answer"
+            # not for longer: its name may lead elsewhere by then
+            end = min(trio.current_time() + self.config.transport.cnx_timeout_s, last)
+            with trio.CancelScope(deadline=end) as self._busy:
                 try:
-                    # not for longer: its name may lead elsewhere by then
-                    with trio.fail_after(self.config.transport.cnx_timeout_s):
-                        stream = await self.transport.dial(addresses)
-                except (ConnectionLostError, trio.TooSlowError) as error:
-                    if pause_s is None:
-                        raise ConnectionLostError(str(error) or "no answer") from error
-                    await trio.sleep(pause_s)
+                    stream = await self.transport.dial(addresses)
+                except ConnectionLostError as error:
+                    failure = str(error)
                 else:
-                    return LearnerLink(stream, self.transport.remote(stream), self.config.init_s)
-        raise ConnectionLostError(f"no connection in {self.config.connect_s:g} s")
+                    return LearnerLink(
+                        stream, self.transport.remote(stream), self.config.init_s, self.patience
+                    )
+                self._busy.deadline = min(trio.current_time() + pause_s, last)
+                await trio.sleep_forever()
+            if trio.current_time() >= last:
+                raise ConnectionLostError(f"no connection in {self.config.connect_s:g} s")
+        raise ConnectionLostError(failure)
 
     async def _converse(self, link: LearnerLink) -> NoReturn:
         await self._discover(link)

@@ -12,6 +12,7 @@ from trio_fle.errors import ConnectionLostError, RefusedError
 from trio_fle.member.commitments import Commitments
 from trio_fle.peers import Transport
 from trio_fle.peers.quiet import Backoff
+from trio_fle.peers.streams import close
 from trio_fle.zab import Promise
 
 _FIRST_S: Final = 0.005
@@ -48,7 +49,8 @@ class GoneLeader:
         if not addresses:
             return  # nobody knows where to ask
         self._asking.cancel()
-        self._asked, self._asking = promise, trio.CancelScope()
+        left_s = promise.until - self.commitments.clock()
+        self._asked, self._asking = promise, trio.CancelScope(deadline=trio.current_time() + left_s)
         self.nursery.start_soon(self._ask, promise, addresses, self._asking)
 
     async def _ask(self, promise: Promise, addresses: tuple[HostPort, ...], scope: trio.CancelScope) -> None:
@@ -59,9 +61,7 @@ class GoneLeader:
                 if (pause_s := backoff.next()) > 0:
                     await trio.sleep(pause_s)
                 try:
-                    with trio.move_on_after(max(0.0, promise.until - commitments.clock())):
-                        stream = await self.transport.dial(addresses)
-                        await trio.aclose_forcefully(stream)
+                    await close(await self.transport.dial(addresses))
                 except RefusedError:
                     if commitments.promise is promise:
                         self.log.info("promise.released", leader=promise.leader, epoch=promise.epoch)

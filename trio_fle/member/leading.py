@@ -27,6 +27,7 @@ from trio_fle.member.learners import Learners
 from trio_fle.member.looking import LookingVoters
 from trio_fle.member.membership import Membership
 from trio_fle.member.oracle import Oracle
+from trio_fle.member.patience import Patience
 from trio_fle.member.status import Phase
 from trio_fle.member.term import Leadership, until_unneeded
 from trio_fle.member.together import said
@@ -67,6 +68,7 @@ class Leading:
     reject: Callable[[HostPort, str], None]
     credible: Callable[[LearnerHandler], bool]
     retire: Callable[[], None]
+    patience: Patience
     oracle: Oracle | None = None
     config: MemberConfig = attrs.field(init=False)
     discovery: Discovery = attrs.field(init=False)
@@ -82,7 +84,6 @@ class Leading:
     """Set once the new epoch is settled."""
     _begun: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set once a quorum, this member among it, has accepted it durably."""
-    _established: trio.Event = attrs.field(factory=trio.Event, init=False)
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _establishing: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _why: str = attrs.field(default="", init=False)
@@ -128,7 +129,7 @@ class Leading:
         known = handler.sid in self.config.servers
         self.discovery.propose(handler.sid, accepted_epoch if known else -1)
         self._tell()
-        await self._wait(self._proposed)
+        await self._proposed.wait()
         return self.discovery.new_epoch
 
     def _is_past(self, accepted_epoch: int) -> bool:
@@ -138,17 +139,18 @@ class Leading:
         """Pass the second gate; return the leader's last zxid. Raises ``AheadError``."""
         self.discovery.acknowledge(handler.sid, zxid, epoch)
         self._tell()
-        await self._wait(self._begun)
+        await self._begun.wait()
         return self.discovery.zxid
 
-    async def wait_synchronized(self, handler: LearnerHandler, zxid: int, sent_at: float) -> None:
-        """Pass the third gate: the acknowledgement of NEWLEADER counts like the answer to a ping."""
+    def synchronized(self, handler: LearnerHandler, zxid: int, sent_at: float) -> None:
+        """Note that one has come to the third gate: its acknowledgement counts like the answer to a ping."""
         self.learners.end_others(handler, lambda older: True)
         if zxid == make_zxid(self.discovery.new_epoch, 0):
             self.answered(handler, sent_at)
         self.discovery.synchronize(handler.sid, zxid)
         self._tell()
-        await self._wait(self._established)
+        if self.leadership is not None:
+            handler.up_to_date()
 
     def answered(self, handler: LearnerHandler, sent_at: float) -> None:
         """Note the answer to what was sent at ``sent_at``."""
@@ -168,13 +170,6 @@ class Leading:
         self._renew()
         self._tell()
 
-    async def _wait(self, event: trio.Event) -> None:
-        """Wait for the leader, which waits for its quorum itself: as long as a learner may take."""
-        with trio.move_on_after(self.config.init_s):
-            await event.wait()
-            return
-        raise PeerError(f"no quorum came this far in {self.config.init_s:g} s")
-
     # The leader's own way
 
     def give_up(self, reason: str) -> None:
@@ -192,12 +187,14 @@ class Leading:
             return f"can't listen on the quorum port: {error.strerror or error}"
         async with trio.open_nursery() as links:
             try:
-                async with trio.open_nursery() as listening:
+                async with trio.open_nursery() as beside:
                     for listener in listeners:
-                        listening.start_soon(accept_all, listener, links, self._serve, self._cant_accept)
-                    self.alone.begin(listening, self.config.ensemble, self.transport, self._hear_oracle)
+                        beside.start_soon(accept_all, listener, links, self._serve, self._cant_accept)
+                    self.alone.begin(beside, self.config.ensemble, self.transport, self._hear_oracle)
+                    beside.start_soon(self._ping)
+                    beside.start_soon(self._doubt)
                     reason = await self._lead()
-                    listening.cancel_scope.cancel()
+                    beside.cancel_scope.cancel()
             finally:
                 self.alone.end()
                 self.leave()
@@ -208,14 +205,9 @@ class Leading:
 
     async def _lead(self) -> str:
         try:
-            async with trio.open_nursery() as beside:
-                beside.start_soon(self._ping)
-                beside.start_soon(self._doubt)
-                with self._establishing:
-                    self._why = await self._establish() or self._why
-                reason = self._why if self.leadership is None else await self._keep()
-                beside.cancel_scope.cancel()
-            return reason
+            with self._establishing:
+                self._why = await self._establish() or self._why
+            return self._why if self.leadership is None else await self._keep()
         finally:
             if (leadership := self.leadership) is not None:
                 leadership.end("the member stops")
@@ -229,10 +221,11 @@ class Leading:
         """Pass all three gates with a quorum; return why that failed, where it did."""
         me, discovery, stored = self.electorate.me, self.discovery, self.commitments.stored
         passes, began = self.alone.passes, trio.current_time()
-        with trio.move_on_after(self.config.init_s):
-            await self.commitments.wait_free(me)
-        if self.commitments.binds(me):
-            return "the lease of the leader before has not run out"
+        if self.commitments.binds(me):  # seldom: the leader before was found gone during the election
+            with trio.move_on_after(self.config.init_s):
+                await self.commitments.wait_free(me)
+            if self.commitments.binds(me):
+                return "the lease of the leader before has not run out"
         discovery.propose(me, max(stored.accepted_epoch, self.commitments.heard_epoch))
         if not await self._until(lambda: passes(discovery.proposed)):
             return f"no quorum told its epoch in {self.config.init_s:g} s"
@@ -257,6 +250,8 @@ class Leading:
 
     async def _until(self, done: Callable[[], bool]) -> bool:
         """Wait until learners have made something come true; False where ``initLimit`` ran out."""
+        if done():
+            return True
         with trio.move_on_after(self.config.init_s):
             while not done():
                 await self._changed.wait()
@@ -272,7 +267,7 @@ class Leading:
             followers=sorted(self.learners.followers),
             duration_ms=round(1000 * took_s, 3),
         )
-        self._established.set()
+        self.learners.up_to_date()
         self.tell_phase(Phase.BROADCAST)
         self.began(self.leadership)
 
@@ -342,7 +337,7 @@ class Leading:
     async def _serve(self, stream: Stream) -> None:
         """Serve one caller to its end; whatever it does costs it its own link at most."""
         address = self.transport.remote(stream)
-        link = LearnerLink(stream, address, self.config.init_s)
+        link = LearnerLink(stream, address, self.config.init_s, self.patience)
         try:
             handler = await self._callers.receive_learner(link)
             self._admission.check(handler, self.electorate, leads=self.leadership is not None)
@@ -358,8 +353,7 @@ class Leading:
         self.learners.add(handler)
         reason = "another link of it, silence, or too much that it left unread"
         try:
-            with handler.scope:
-                await handler.run(self)
+            await handler.run(self)
         except* PeerError as group:
             reason = said(group)
             if not handler.synced:

@@ -42,8 +42,11 @@ class LeaderSide(Protocol):
     async def wait_acknowledged(self, handler: "LearnerHandler", zxid: int, epoch: int | None) -> int:
         """Pass the second gate; return the leader's last zxid. Raises ``AheadError``."""
 
-    async def wait_synchronized(self, handler: "LearnerHandler", zxid: int, sent_at: float) -> None:
-        """Pass the third gate, with the answer to what was sent at ``sent_at``."""
+    def synchronized(self, handler: "LearnerHandler", zxid: int, sent_at: float) -> None:
+        """Note that it has come to the third gate, with the answer to what was sent at ``sent_at``.
+
+        It is told ``up_to_date`` once that is passed.
+        """
 
     def answered(self, handler: "LearnerHandler", sent_at: float) -> None:
         """Note the answer to a ping that was sent at ``sent_at``."""
@@ -64,7 +67,6 @@ class LearnerHandler:
     synced: bool = attrs.field(default=False, init=False)
     """Whether it has acknowledged NEWLEADER: from then on it is pinged."""
     ended: trio.Event = attrs.field(factory=trio.Event, init=False)
-    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _pings: dict[int, float] = attrs.field(factory=dict, init=False)
     """When each unanswered ping was sent, by its number."""
     _last_ping: int = attrs.field(default=0, init=False)
@@ -80,7 +82,15 @@ class LearnerHandler:
         return self.info.sid
 
     async def run(self, leader: LeaderSide) -> None:
-        """Serve the learner until its link ends. Raises ``PeerError`` with the reason."""
+        """Serve the learner until its link ends. Raises ``PeerError`` with the reason, if nobody ended it."""
+        async with trio.open_nursery() as nursery:
+            self.link.scope = nursery.cancel_scope
+            nursery.start_soon(self._send_queued)
+            await self._synchronize(leader)
+            await self._receive_answers(leader)
+        self.link.check_heard()
+
+    async def _synchronize(self, leader: LeaderSide) -> None:
         new_epoch = await leader.wait_proposed(self, self.accepted_epoch)
         info = LeaderInfo(PROTOCOL_VERSION, leader.lease_s)
         await self.link.send(
@@ -97,11 +107,11 @@ class LearnerHandler:
             raise MalformedMessageError(f"it sent packet {packet.type}, not the ACK of NEWLEADER")
         self.link.patience_s = self.sync_s
         self.synced = True
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._send_queued)
-            nursery.start_soon(self._receive_answers, leader)
-            await leader.wait_synchronized(self, packet.zxid, sent_at)
-            self._queue_packet(QuorumPacket(PacketType.UPTODATE, -1))
+        leader.synchronized(self, packet.zxid, sent_at)
+
+    def up_to_date(self) -> None:
+        """Queue that its leader leads: the last gate is passed."""
+        self._queue_packet(QuorumPacket(PacketType.UPTODATE, -1))
 
     async def _receive_ackepoch(self) -> tuple[int, int | None]:
         """Return last zxid and current epoch of the learner."""
@@ -125,7 +135,7 @@ class LearnerHandler:
         try:
             self._send.send_nowait(packet)
         except trio.WouldBlock:
-            self.scope.cancel()  # it has not read for long: the link is of no more use
+            self.link.scope.cancel()  # it has not read for long: the link is of no more use
 
     async def _send_queued(self) -> None:
         while True:

@@ -8,7 +8,8 @@ from trio.abc import Stream
 
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError
-from trio_fle.peers.streams import send_all
+from trio_fle.member.patience import Patience, Waiter
+from trio_fle.peers.streams import Arrivals, send_some
 from trio_fle.wire.jute import Reader
 from trio_fle.wire.packet import QuorumPacket, encode_packet, read_packet
 
@@ -26,18 +27,24 @@ class SilentLinkError(ConnectionLostError):
 
 
 @attrs.define(eq=False)
-class LearnerLink:
-    """Packets over a stream. One task at a time may receive, and one may send.
+class LearnerLink(Waiter):
+    """Packets over a stream. One task at a time may receive, within ``scope``, and one may send.
 
     ``patience_s`` is how long any single read or write may take; as in ZooKeeper it is ``initLimit`` ticks
-    until a learner is synchronized, and ``syncLimit`` ticks from then on.
+    until a learner is synchronized, and ``syncLimit`` ticks from then on. ``patience`` sees to it for reads:
+    it cancels ``scope``, and ``check_heard`` then raises.
     """
 
     stream: Stream
     address: HostPort
     patience_s: float
+    patience: Patience = attrs.field(factory=Patience)
+    _arrivals: Arrivals = attrs.field(init=False)
     _buffer: bytearray = attrs.field(factory=bytearray, init=False)
     _at: int = attrs.field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._arrivals = Arrivals(self.stream)
 
     @property
     def host(self) -> str:
@@ -47,8 +54,7 @@ class LearnerLink:
     async def receive(self) -> QuorumPacket:
         """Return the next packet.
 
-        Raises ``LinkLostError`` at the end of the stream, ``SilentLinkError`` where nothing comes,
-        ``MalformedMessageError`` for what is no packet.
+        Raises ``LinkLostError`` at the end of the stream, ``MalformedMessageError`` for what is no packet.
         """
         return await self.read(read_packet())
 
@@ -67,13 +73,13 @@ class LearnerLink:
             return value
 
     async def _fill(self) -> None:
+        self.patience.begin(self, self.patience_s)
         try:
-            with trio.fail_after(self.patience_s):
-                chunk = await self.stream.receive_some(_CHUNK_BYTES)
+            chunk = await self._arrivals.receive_some(_CHUNK_BYTES)
         except trio.BrokenResourceError as error:
             raise LinkLostError("the connection was reset") from error
-        except trio.TooSlowError as error:
-            raise SilentLinkError(f"silent for {self.patience_s:g} s") from error
+        finally:
+            self.patience.end(self)
         if not chunk:
             raise LinkLostError("the connection was closed")
         del self._buffer[: self._at]
@@ -83,12 +89,18 @@ class LearnerLink:
     async def send(self, *packets: QuorumPacket) -> None:
         """Send packets in one write. Raises ``LinkLostError``, ``SilentLinkError`` where nobody reads."""
         try:
-            with trio.fail_after(self.patience_s):
-                await send_all(self.stream, b"".join(map(encode_packet, packets)))
+            if rest := await send_some(self.stream, b"".join(map(encode_packet, packets))):
+                with trio.fail_after(self.patience_s):
+                    await self.stream.send_all(rest)
         except trio.BrokenResourceError as error:
             raise LinkLostError("the connection was reset") from error
         except trio.TooSlowError as error:
             raise SilentLinkError(f"nothing was taken for {self.patience_s:g} s") from error
+
+    def check_heard(self) -> None:
+        """Raise ``SilentLinkError`` where nothing came for too long."""
+        if self.overdue:
+            raise SilentLinkError(f"silent for {self.patience_s:g} s")
 
     async def until_lost(self) -> str:
         """Wait until the other end, which has nothing to say yet, says something or is lost."""

@@ -33,6 +33,12 @@ class Learners:
             if link.synced:
                 link.ping(zxid, now)
 
+    def up_to_date(self) -> None:
+        """Tell all that are synchronized that their leader leads."""
+        for link in self._links:
+            if link.synced:
+                link.up_to_date()
+
     def add(self, link: LearnerHandler) -> None:
         """Serve a new link; one that its server had before, and that came to nothing, ends."""
         self.end_others(link, lambda older: not older.synced or older.link.host == link.link.host)
@@ -61,4 +67,4 @@ class Learners:
     def _end(self, links: list[LearnerHandler]) -> None:
         for link in links:
             self.remove(link)
-            link.scope.cancel()
+            link.link.scope.cancel()

@@ -12,6 +12,7 @@ import trio
 from trio_fle.config import MemberConfig
 from trio_fle.election.events import Decided, Established, Leave, Look, VoterLooking
 from trio_fle.election.stalled import Because, Stalled, diagnose
+from trio_fle.member.acquaintances import Acquaintances
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.electing import ElectionTask
 from trio_fle.member.explaining import Explainer
@@ -24,7 +25,8 @@ from trio_fle.member.learner_handler import LearnerHandler
 from trio_fle.member.looking import LookingVoters
 from trio_fle.member.membership import Membership
 from trio_fle.member.oracle import Oracle
-from trio_fle.member.status import MemberStatus, PeerStatus, Phase
+from trio_fle.member.patience import Patience
+from trio_fle.member.status import MemberStatus, Phase
 from trio_fle.member.term import Leadership
 from trio_fle.member.watching import Watch
 from trio_fle.peers import ConnectionManager, Transport
@@ -56,6 +58,8 @@ class Member:
     explainer: Explainer = attrs.field(init=False)
     inquiry: Inquiry = attrs.field(init=False)
     gone: GoneLeader = attrs.field(init=False)
+    patience: Patience = attrs.field(factory=Patience, init=False)
+    _acquaintances: Acquaintances = attrs.field(init=False)
     _phase: Phase = attrs.field(default=Phase.ELECTION, init=False)
     _learner: Learner | None = attrs.field(default=None, init=False)
     _leading: Leading | None = attrs.field(default=None, init=False)
@@ -78,6 +82,7 @@ class Member:
         self.explainer = Explainer(self._diagnose, self.changed, self.inquiry.begin, self.log)
         self.gone = GoneLeader(self.commitments, lambda: self.config.servers, self.transport, self.log)
         self.membership.changed = self.changed.give
+        self._acquaintances = Acquaintances(self.config.myid, self.manager)
         self._zxid = self.commitments.stored.zxid
         self._may_lead = self.config.election.candidate
         self._send, self._decisions = trio.open_memory_channel[Decided](1)
@@ -115,9 +120,7 @@ class Member:
             config_version=ensemble.version,
             config_text=ensemble.text,
             listed=self.config.myid in ensemble.servers,
-            peers=tuple(
-                self._peer_status(sid) for sid in sorted(ensemble.servers) if sid != self.config.myid
-            ),
+            peers=self._acquaintances.under(ensemble),
             synced=self._phase is Phase.BROADCAST and (learner is None or learner.synced),
             lease_end=leadership.lease_end if leadership is not None and leadership.live else None,
             stalled=self.explainer.stalled,
@@ -190,6 +193,7 @@ class Member:
             task_status.started()
             nursery.start_soon(self.election.run)
             nursery.start_soon(self.explainer.run)
+            nursery.start_soon(self.patience.run)
             nursery.start_soon(self._forward_changes)
             if self.oracle is not None:
                 nursery.start_soon(self.oracle.run)
@@ -228,15 +232,13 @@ class Member:
             with trio.CancelScope() as self._electing:
                 if (pause_s := self._pauses.next()) > 0:
                     await trio.sleep(pause_s)
-                with trio.move_on_after(self._abstention_s()):
-                    decided = await self.explainer.explain(self._decisions.receive)
-                    return None if self._stopping else decided
+                if self._abstains and self._may_lead:
+                    self._electing.deadline = self._abstains_until
+                decided = await self.explainer.explain(self._decisions.receive)
+                return None if self._stopping else decided
+            if not self._stopping:
                 self._look(again=True)  # nobody else was elected: stand for election
         return None
-
-    def _abstention_s(self) -> float:
-        left_s = self._abstains_until - trio.current_time()
-        return max(0.0, left_s) if self._abstains and self._may_lead else math.inf
 
     async def _play(self, decided: Decided) -> str:
         """Play the role that the election gave this member; return why it ended."""
@@ -261,6 +263,7 @@ class Member:
             self.manager.reject,
             self._is_credible,
             self._retire,
+            self.patience,
             self.oracle,
         )
         try:
@@ -298,6 +301,7 @@ class Member:
             self.commitments,
             leader,
             self.log,
+            self.patience,
             self._set_phase,
             self._tell_epoch,
             self._zxid,
@@ -368,12 +372,6 @@ class Member:
         while True:
             await self.manager.wait_changed()
             self.changed.give()
-
-    def _peer_status(self, sid: int) -> PeerStatus:
-        connection, role = self.manager.connection(sid), self.config.ensemble.servers[sid].role.value
-        if connection is None:
-            return PeerStatus(sid, role, connected=False)
-        return PeerStatus(sid, role, True, str(connection.address), connection.direction.value)
 
     # What it says
 

@@ -13,7 +13,7 @@ from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError, MalformedMessageError, PeerError
 from trio_fle.peers.mailbox import Outbox
 from trio_fle.peers.quiet import TokenBucket
-from trio_fle.peers.streams import close, send_all
+from trio_fle.peers.streams import Arrivals, close, send_all
 from trio_fle.wire import FrameBuffer, Notification, decode_notification
 
 MALFORMED_PER_MINUTE: Final = 8
@@ -132,11 +132,11 @@ async def _send_frames(connection: Connection, outbox: Outbox) -> None:
 async def _receive_frames(
     connection: Connection, promote: Promote, deliver: Deliver, malformed: Malformed
 ) -> None:
-    frames = FrameBuffer()
+    arrivals, frames = Arrivals(connection.stream), FrameBuffer()
     allowance = TokenBucket(burst=STRANGER_PER_S, per_s=STRANGER_PER_S, clock=trio.current_time)
     bad_at: list[float] = []
     try:
-        while chunk := await connection.stream.receive_some(_CHUNK_BYTES):
+        while chunk := await arrivals.receive_some(_CHUNK_BYTES):
             for body in frames.feed(chunk):
                 try:
                     notification = decode_notification(body)

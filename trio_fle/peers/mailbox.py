@@ -102,15 +102,17 @@ class Inbox(Generic[T]):
             return False
         return True
 
-    async def get(self) -> T:
-        """Wait for the next item, whoever sent it."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self._queues
+
+    async def wait(self) -> None:
+        """Wait until something waits; a checkpoint only where nothing does, or the task is cancelled."""
         await trio.lowlevel.checkpoint_if_cancelled()
         while not self._queues:
             self._news = trio.Event()
             await self._news.wait()
-        item = self.get_nowait()
-        assert item is not None
-        return item
 
     def get_nowait(self) -> T | None:
         """Return the next item, or None where nothing waits."""

@@ -5,6 +5,7 @@ lower one dials only to be dialled back: it *knocks*. Source: ``QuorumCnxManager
 (knocks prove nothing, connections come back by themselves) see decisions 14 and 15 in ARCHITECTURE.md.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -22,6 +23,7 @@ from trio_fle.peers.listening import Listening
 from trio_fle.peers.names import dialable
 from trio_fle.peers.peer import PROBES_S, REDIAL_FIRST_S, REDIAL_MAX_S, Peer
 from trio_fle.peers.quiet import OncePerInterval, TokenBucket
+from trio_fle.peers.streams import close
 from trio_fle.peers.transport import Transport
 from trio_fle.vote import MAX_LONG
 from trio_fle.wire import Hello, Protocol, encode_frame, encode_hello
@@ -67,6 +69,8 @@ class ConnectionManager:
     redial_max_s: float = REDIAL_MAX_S
     """Longest wait between two dials of a peer that does not answer; counts from ``set_peers`` on."""
     malformed: int = attrs.field(default=0, init=False)
+    changes: int = attrs.field(default=0, init=False)
+    """How many connections have come or gone."""
     own_id_claims: int = attrs.field(default=0, init=False)
     """How often somebody else claimed our own id: another server was given it, too."""
     _peers: dict[int, Peer] = attrs.field(factory=dict, init=False)
@@ -145,10 +149,10 @@ class ConnectionManager:
                 await listening.run(callers, task_status=task_status)
             task_status, moved = trio.TASK_STATUS_IGNORED, True
 
-    def tell(self, sid: int, body: bytes) -> bool:
-        """Queue a notification for ``sid``; False where an unsent one was replaced or nobody is there."""
+    def tell(self, sid: int, frame: bytes) -> bool:
+        """Queue the frame of a notification; False where an unsent one was replaced, or nobody is there."""
         peer = self._peers.get(sid)
-        return peer is not None and peer.outbox.put(encode_frame(body))
+        return peer is not None and peer.outbox.put(frame)
 
     def greet_with(self, body: bytes | None) -> None:
         """Tell this notification, or nothing, to each configured server that connects from now on."""
@@ -202,8 +206,8 @@ class ConnectionManager:
                     break
                 except ConnectionLostError:
                     break
-                await trio.aclose_forcefully(stream)
-            await peer.wait_nudged(KNOCK_PATIENCE_S)
+                await close(stream)
+            await peer.wait_nudged(math.inf)
 
     def _tell_gone(self, peer: Peer) -> None:
         if peer.met and peer.connection is None and peer.sid in self._keepers:
@@ -232,7 +236,7 @@ class ConnectionManager:
             peer.dialling = False
         peer.unreachable = False
         if peer.sid > self.me.sid:
-            await trio.aclose_forcefully(stream)
+            await close(stream)
             await peer.wait_nudged(KNOCK_PATIENCE_S)
         else:
             await self._serve(peer, Connection(peer.sid, stream, address, Direction.DIALLED))
@@ -250,10 +254,10 @@ class ConnectionManager:
             with trio.fail_after(self.options.handshake_timeout_s):
                 await stream.send_all(encode_hello(Hello(self.me.sid, tuple(mine), self.me.protocol)))
         except (trio.BrokenResourceError, trio.TooSlowError) as error:
-            await trio.aclose_forcefully(stream)
+            await close(stream)
             raise ConnectionLostError("connection lost in the handshake") from error
         except BaseException:
-            await trio.aclose_forcefully(stream)
+            await close(stream)
             raise
         return stream, self.transport.remote(stream)
 
@@ -265,7 +269,7 @@ class ConnectionManager:
             self.own_id_claims += 1
             self.reject(address, f"it claims our own server id, {hello.sid}: is the id given twice?")
         elif hello.sid < self.me.sid or hello.sid == MAX_LONG:
-            await trio.aclose_forcefully(stream)
+            await close(stream)
             await self._knocked(hello, address)
         elif self._known(hello.sid) or len(self._strangers()) < MAX_STRANGERS:
             peer = self._peer(hello.sid)
@@ -385,5 +389,6 @@ class ConnectionManager:
             self._peers.pop(peer.sid, None)
 
     def _tell_change(self) -> None:
+        self.changes += 1
         self._changed.set()
         self._changed = trio.Event()

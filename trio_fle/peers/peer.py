@@ -117,7 +117,9 @@ class Peer:
 
     async def wait_nudged(self, seconds: float) -> None:
         """Wait until the peer was heard of, or ``seconds`` have passed."""
-        if seconds > 0:
+        if math.isinf(seconds):
+            await self._nudge.wait()
+        elif seconds > 0:
             with trio.move_on_after(seconds):
                 await self._nudge.wait()
         self._nudge = trio.Event()

@@ -43,12 +43,7 @@ def build_logger(
     render = _to_console(writer.file.isatty()) if console else _render_json
     logger = structlog.wrap_logger(
         _Lines(writer),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info,
-            _stamp,
-            lambda _logger, _name, event: ((partial(render, event),), {}),
-        ],
+        processors=[partial(_prepare, render)],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         myid=myid,
     )
@@ -70,9 +65,14 @@ class _Lines:
     debug = info = warning = error = critical = msg
 
 
-def _stamp(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    event["timestamp"] = time.time()
-    return event
+def _prepare(
+    render: Callable[[EventDict], str], logger: WrappedLogger, level: str, event: EventDict
+) -> tuple[tuple[Callable[[], str]], dict[str, Any]]:
+    """Note what is only known now; the writer's thread does the rest."""
+    event["timestamp"], event["level"] = time.time(), level
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(logger, level, event)
+    return (partial(render, event),), {}
 
 
 def _shape(event: EventDict) -> EventDict:

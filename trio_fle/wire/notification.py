@@ -42,6 +42,10 @@ class Notification:
     version: int = CURRENT_VERSION
     config: bytes | None = None
 
+    def without_config(self) -> "Notification":
+        """Return the same without the configuration."""
+        return Notification(self.state, self.vote, self.round, self.version)
+
 
 def decode_notification(body: bytes) -> Notification:
     """Decode one notification, its frame's length already taken off.
