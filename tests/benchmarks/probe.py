@@ -29,7 +29,7 @@ class Probe(abc.ABC):
     _arrivals: Arrivals = attrs.field(init=False)
 
     async def ask(self) -> Role | None:
-        """Ask once. A refused or broken connection is the answer None; for a silent one, put a time-out around."""
+        """Ask once. A refused or broken connection is the answer None; a silent one needs a time-out."""
         try:
             if self._stream is None:
                 await self._connect()

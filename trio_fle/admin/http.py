@@ -128,7 +128,8 @@ class _Exchange:
     async def receive(self, wait_s: float) -> Question | None:
         """Return the next request, its body read and dropped; None at the end of the stream.
 
-        Where nothing comes within ``wait_s``, ``scope`` is cancelled. Raises ``h11.RemoteProtocolError`` for one that is too slow, too long or malformed.
+        Where nothing comes within ``wait_s``, ``scope`` is cancelled. Raises ``h11.RemoteProtocolError`` for
+        one that is too slow, too long or malformed.
         """
         self._said, self._repeats = b"", False
         if not self._http.trailing_data[0]:

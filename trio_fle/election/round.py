@@ -132,6 +132,12 @@ class Election:
             self.outcome = Outcome(self.proposal, self.round, settled)
 
     @property
+    def favours_me(self) -> bool:
+        """Whether this member is about to win: all who are not gone have voted, and none for better."""
+        mine = self.proposal.leader == self.electorate.me
+        return mine and self.votes.keys() >= self.electorate.voters - self.gone
+
+    @property
     def _over(self) -> bool:
         return self.failed or self.outcome is not None
 

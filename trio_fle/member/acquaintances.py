@@ -9,7 +9,7 @@ from trio_fle.peers import ConnectionManager
 
 @attrs.define(eq=False)
 class Acquaintances:
-    """What is told of each other server. Made anew only where it has changed: who polls asks far more often."""
+    """What is told of each other server; made anew only where it has changed: who polls asks more often."""
 
     me: int
     manager: ConnectionManager

@@ -47,10 +47,10 @@ _MINUTE_S: Final = 60.0
 class ElectionTask:
     """Owns the election's state machine: nothing else steps it.
 
-    ``decided`` is called with each decision, ``adopted`` with each configuration that the election has
-    adopted, and from whom, ``voter_looking`` with each voter that looks
-    for a leader while this member has one, ``heard_looking`` with every sender that is heard
-    LOOKING at all. They and ``manager`` are set before it runs.
+    ``decided`` is called with each decision, ``favoured`` where this member is about to win or, after all, may
+    not be, ``adopted`` with each configuration that the election has adopted, and from whom,
+    ``voter_looking`` with each voter that looks for a leader while this member has one, ``heard_looking``
+    with every sender that is heard LOOKING at all. They and ``manager`` are set before it runs.
     """
 
     fle: FastLeaderElection
@@ -58,6 +58,7 @@ class ElectionTask:
     inbox: Inbox[Event] = attrs.field(init=False)
     manager: ConnectionManager = attrs.field(init=False)
     decided: Callable[[Decided], None] = attrs.field(init=False)
+    favoured: Callable[[bool], None] = attrs.field(init=False)
     adopted: Callable[[int, Ensemble], None] = attrs.field(init=False)
     voter_looking: Callable[[VoterLooking], None] = attrs.field(init=False)
     heard_looking: Callable[[int], None] = attrs.field(init=False)
@@ -67,6 +68,7 @@ class ElectionTask:
     _newest_config: int = attrs.field(init=False)
     _noise: OncePerInterval = attrs.field(init=False)
     _debug: bool = attrs.field(init=False)
+    _favoured: bool = attrs.field(default=False, init=False)
     _encoded: tuple[Notification | None, bytes] = attrs.field(default=(None, b""), init=False)
     """The notification that was sent last, and its frame."""
 
@@ -141,6 +143,11 @@ class ElectionTask:
     def _step(self, event: Event) -> None:
         for effect in self.fle.step(trio.current_time(), event):
             self._carry_out(effect)
+        if (election := self.fle.election) is None:
+            self._favoured = False
+        elif self._favoured != (favoured := election.favours_me and not isinstance(event, Silence)):
+            self._favoured = favoured
+            self.favoured(favoured)
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:

@@ -21,6 +21,7 @@ from trio_fle.member.admission import Admission
 from trio_fle.member.alone import Alone
 from trio_fle.member.callers import Callers
 from trio_fle.member.commitments import Commitments
+from trio_fle.member.decisions import QuorumPort
 from trio_fle.member.learner_handler import LearnerHandler
 from trio_fle.member.learner_link import LearnerLink
 from trio_fle.member.learners import Learners
@@ -56,6 +57,7 @@ class Leading:
 
     membership: Membership
     transport: Transport
+    port: QuorumPort
     commitments: Commitments
     electorate: Electorate
     looking: LookingVoters
@@ -180,9 +182,8 @@ class Leading:
 
     async def run(self) -> str:
         """Lead until that ends, and say why. Raises ``StorageError`` where an epoch can't be made durable."""
-        addresses = [address.quorum for address in self.config.me.addresses]
         try:
-            listeners = await self.transport.listen(addresses)
+            listeners = await self.port.take()
         except OSError as error:
             return f"can't listen on the quorum port: {error.strerror or error}"
         async with trio.open_nursery() as links:

@@ -14,6 +14,7 @@ from trio_fle.election.events import Decided, Established, Leave, Look, VoterLoo
 from trio_fle.election.stalled import Because, Stalled, diagnose
 from trio_fle.member.acquaintances import Acquaintances
 from trio_fle.member.commitments import Commitments
+from trio_fle.member.decisions import Decisions, QuorumPort
 from trio_fle.member.electing import ElectionTask
 from trio_fle.member.explaining import Explainer
 from trio_fle.member.feeds import Changes, Signal, Terms
@@ -74,8 +75,8 @@ class Member:
     _may_lead: bool = attrs.field(init=False)
     _abstains: bool = attrs.field(default=False, init=False)
     _abstains_until: float = attrs.field(default=-math.inf, init=False)
-    _send: trio.MemorySendChannel[Decided] = attrs.field(init=False)
-    _decisions: trio.MemoryReceiveChannel[Decided] = attrs.field(init=False)
+    _port: QuorumPort = attrs.field(init=False)
+    _decisions: Decisions = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.inquiry = Inquiry(self.membership, self.transport)
@@ -85,8 +86,9 @@ class Member:
         self._acquaintances = Acquaintances(self.config.myid, self.manager)
         self._zxid = self.commitments.stored.zxid
         self._may_lead = self.config.election.candidate
-        self._send, self._decisions = trio.open_memory_channel[Decided](1)
-        self.election.decided = self._send.send_nowait
+        self._port = QuorumPort(self.transport, lambda: [each.quorum for each in self.config.me.addresses])
+        self._decisions = Decisions(self._port)
+        self.election.decided, self.election.favoured = self._decisions.decided, self._decisions.favoured
         self.election.adopted = self.membership.adopted
         self.election.voter_looking = self._voter_looking
         self.election.heard_looking = self._heard_looking
@@ -198,7 +200,10 @@ class Member:
             if self.oracle is not None:
                 nursery.start_soon(self.oracle.run)
             self.gone.find_out()
-            await self._live()
+            try:
+                await self._live()
+            finally:
+                await self._port.close()
             nursery.cancel_scope.cancel()
         self._stopped.set()
 
@@ -234,7 +239,7 @@ class Member:
                     await trio.sleep(pause_s)
                 if self._abstains and self._may_lead:
                     self._electing.deadline = self._abstains_until
-                decided = await self.explainer.explain(self._decisions.receive)
+                decided = await self.explainer.explain(self._decisions.next)
                 return None if self._stopping else decided
             if not self._stopping:
                 self._look(again=True)  # nobody else was elected: stand for election
@@ -245,12 +250,14 @@ class Member:
         self._set_phase(Phase.DISCOVERY)
         if decided.state is PeerState.LEADING:
             return await self._lead()
+        await self._port.close()
         return await self._follow(decided)
 
     async def _lead(self) -> str:
         self._leading = Leading(
             self.membership,
             self.transport,
+            self._port,
             self.commitments,
             self.election.fle.electorate,
             self.looking,

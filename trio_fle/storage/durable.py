@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import attrs
 import trio
@@ -18,6 +18,22 @@ FOLLOW_AFTER_S: Final = 0.05
 """How long the epoch files wait for the record: an election changes it twice in a few milliseconds."""
 
 T = TypeVar("T")
+
+
+@attrs.define(eq=False)
+class _OneByOne:
+    """Lets one thread work at a time; where none does, no turn of the event loop is given up first."""
+
+    _limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1), init=False)
+
+    async def acquire_on_behalf_of(self, borrower: object) -> None:
+        try:
+            self._limiter.acquire_on_behalf_of_nowait(borrower)
+        except trio.WouldBlock:
+            await self._limiter.acquire_on_behalf_of(borrower)
+
+    def release_on_behalf_of(self, borrower: object) -> None:
+        self._limiter.release_on_behalf_of(borrower)
 
 
 @attrs.define(eq=False)
@@ -39,8 +55,8 @@ class DurableStorage:
     _followed: int = attrs.field(default=0, init=False)
     """Number of the record that the epoch files agree with."""
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
-    _limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1), init=False)
-    _files_limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1), init=False)
+    _limiter: _OneByOne = attrs.field(factory=_OneByOne, init=False)
+    _files_limiter: _OneByOne = attrs.field(factory=_OneByOne, init=False)
 
     async def load(self) -> StoredVote:
         """Lock the directory, made where it is missing, and read it. What was read is durable on return.
@@ -99,8 +115,10 @@ class DurableStorage:
         await self._in_thread(work, self._limiter)
         self._changed.set()
 
-    async def _in_thread(self, work: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
-        return await trio.to_thread.run_sync(work, abandon_on_cancel=False, limiter=limiter)
+    async def _in_thread(self, work: Callable[[], T], limiter: _OneByOne) -> T:
+        # typed as trio's own limiter; documented as anything that acquires and releases like it
+        waits = cast(trio.CapacityLimiter, limiter)
+        return await trio.to_thread.run_sync(work, abandon_on_cancel=False, limiter=waits)
 
     # In a thread
 

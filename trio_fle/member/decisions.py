@@ -1,0 +1,80 @@
+"""What elections come to, for the member to act on, and its quorum port, bound when it is about to win."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import attrs
+import trio
+from trio.abc import Listener, Stream
+
+from trio_fle.election.events import Decided
+from trio_fle.ensemble import HostPort
+from trio_fle.peers import Transport
+from trio_fle.peers.listening import close_all
+
+_UNREAD: Final = 2
+"""A change of favour, and the decision after it."""
+
+
+@attrs.define(eq=False)
+class QuorumPort:
+    """Where learners call: those who vote for this member know that it wins before it does, and call."""
+
+    transport: Transport
+    addresses: Callable[[], Sequence[HostPort]]
+    _bound: Sequence[HostPort] = attrs.field(default=(), init=False)
+    _listeners: Sequence[Listener[Stream]] = attrs.field(default=(), init=False)
+
+    async def open(self) -> None:
+        """Listen already, if that is possible."""
+        if self._listeners:
+            return
+        addresses = self.addresses()
+        try:
+            self._listeners = await self.transport.listen(addresses)
+        except OSError:
+            return  # whoever takes it tries again, and tells
+        self._bound = addresses
+
+    async def take(self) -> Sequence[Listener[Stream]]:
+        """Return listeners, which are the caller's from now on. Raises ``OSError``."""
+        if self._listeners and self._bound != self.addresses():
+            await self.close()
+        taken, self._listeners = self._listeners, ()
+        return taken or await self.transport.listen(self.addresses())
+
+    async def close(self) -> None:
+        """Listen no more, unless somebody has taken it; also where the task is cancelled."""
+        if self._listeners:
+            listeners, self._listeners = self._listeners, ()
+            await close_all(listeners)
+
+
+@attrs.define(eq=False)
+class Decisions:
+    """Takes what the election task tells; ``port`` is bound meanwhile where this member is about to win."""
+
+    port: QuorumPort
+    _send: trio.MemorySendChannel[Decided | bool] = attrs.field(init=False)
+    _receive: trio.MemoryReceiveChannel[Decided | bool] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[Decided | bool](_UNREAD)
+
+    def decided(self, decided: Decided) -> None:
+        """Take an outcome."""
+        self._send.send_nowait(decided)
+
+    def favoured(self, favoured: bool) -> None:
+        """Take note that this member is about to win, or is not after all; dropped where nobody reads."""
+        if not self._receive.statistics().current_buffer_used:
+            self._send.send_nowait(favoured)
+
+    async def next(self) -> Decided:
+        """Wait for the next outcome; the port stays bound where this member has won."""
+        while isinstance(heard := await self._receive.receive(), bool):
+            if heard:
+                await self.port.open()
+            else:
+                await self.port.close()
+        return heard
