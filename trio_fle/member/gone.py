@@ -1,5 +1,6 @@
 """Finding out that a leader is gone, so that a promise to it need not be kept to the end of its lease."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -12,11 +13,13 @@ from trio_fle.errors import ConnectionLostError, RefusedError
 from trio_fle.member.commitments import Commitments
 from trio_fle.peers import Transport
 from trio_fle.peers.quiet import Backoff
-from trio_fle.peers.streams import close
+from trio_fle.peers.streams import until_ended
 from trio_fle.zab import Promise
 
 _FIRST_S: Final = 0.005
 _MAX_S: Final = 0.2
+_AT_ONCE: Final = 2
+"""Dials that another one follows as soon as they have come to nothing."""
 
 
 @attrs.define(eq=False)
@@ -55,17 +58,24 @@ class GoneLeader:
 
     async def _ask(self, promise: Promise, addresses: tuple[HostPort, ...], scope: trio.CancelScope) -> None:
         """Dial the leader until nobody listens there, or the promise is over or was renewed."""
-        backoff, commitments = Backoff(_FIRST_S, _MAX_S), self.commitments
+        commitments, pauses_s = self.commitments, Backoff(_FIRST_S, _MAX_S)
+        pauses_s.next()
         with scope:
-            while commitments.promise is promise and commitments.clock() < promise.until:
-                if (pause_s := backoff.next()) > 0:
-                    await trio.sleep(pause_s)
+            for number in itertools.count(1):
+                if commitments.promise is not promise or commitments.clock() >= promise.until:
+                    return
+                next_at = trio.current_time() + pauses_s.next()
                 try:
-                    await close(await self.transport.dial(addresses))
+                    stream = await self.transport.dial(addresses)
+                    await until_ended(stream, next_at - trio.current_time())
                 except RefusedError:
                     if commitments.promise is promise:
                         self.log.info("promise.released", leader=promise.leader, epoch=promise.epoch)
                         commitments.release(promise.leader)
                     return
                 except ConnectionLostError:
-                    continue
+                    pass
+                if (
+                    number > _AT_ONCE
+                ):  # it ended while we waited, or never was: mostly the next dial is refused
+                    await trio.sleep_until(next_at)

@@ -23,7 +23,7 @@ from trio_fle.peers.listening import Listening
 from trio_fle.peers.names import dialable
 from trio_fle.peers.peer import PROBES_S, REDIAL_FIRST_S, REDIAL_MAX_S, Peer
 from trio_fle.peers.quiet import OncePerInterval, TokenBucket
-from trio_fle.peers.streams import close
+from trio_fle.peers.streams import close, until_ended
 from trio_fle.peers.transport import Transport
 from trio_fle.vote import MAX_LONG
 from trio_fle.wire import Hello, Protocol, encode_frame, encode_hello
@@ -194,9 +194,7 @@ class ConnectionManager:
     async def _leave_it_to(self, peer: Peer) -> None:
         """Give a higher id time to renew a lost connection; meanwhile find out whether it is gone."""
         with trio.move_on_after(KNOCK_PATIENCE_S):
-            for pause_s in PROBES_S:
-                if pause_s > 0:
-                    await trio.sleep(pause_s)
+            for pause_s in (*PROBES_S[2:], KNOCK_PATIENCE_S):
                 if peer.connection is not None or (addresses := self._configured.get(peer.sid)) is None:
                     return  # it is back, or was removed meanwhile
                 try:
@@ -206,7 +204,7 @@ class ConnectionManager:
                     break
                 except ConnectionLostError:
                     break
-                await close(stream)
+                await until_ended(stream, pause_s)
             await peer.wait_nudged(math.inf)
 
     def _tell_gone(self, peer: Peer) -> None:
@@ -222,6 +220,7 @@ class ConnectionManager:
             stream, address = await self._open(peer)
         except PeerError as error:
             if isinstance(error, RefusedError):
+                peer.probes.clear()
                 self._tell_gone(peer)
             if peer.sid not in self._configured:
                 asked_by = peer.asked_by or next(iter(peer.claimed), HostPort("a server that was removed", 0))

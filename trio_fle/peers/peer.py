@@ -12,7 +12,7 @@ from trio_fle.peers.mailbox import Outbox
 from trio_fle.peers.quiet import Backoff
 
 REDIAL_FIRST_S: Final = 0.1
-PROBES_S: Final = (0.0, 0.002, 0.01, 0.02, 0.05)
+PROBES_S: Final = (0.0, 0.0, 0.002, 0.01, 0.02, 0.05)
 """Waits before the first dials after a connection has ended: a process that was killed may take a moment to
 end, and to refuse."""
 REDIAL_MAX_S: Final = 5.0

@@ -83,6 +83,21 @@ async def send_some(stream: Stream, data: bytes) -> bytes:
         raise trio.BrokenResourceError(f"socket connection broken: {error}") from error
 
 
+async def until_ended(stream: Stream, within_s: float) -> None:
+    """Wait until a connection ends that nobody may have accepted, or something comes; closes it.
+
+    A process that ends resets such connections when it closes what it listens on: whoever waits for that
+    knows of it at once.
+    """
+    try:
+        with trio.move_on_after(within_s):
+            await stream.receive_some(1)
+    except trio.BrokenResourceError:
+        pass
+    finally:
+        await close(stream)
+
+
 async def close(stream: Stream) -> None:
     """Close a stream, also where the task is cancelled; never fails."""
     if isinstance(stream, trio.SocketStream):
