@@ -201,6 +201,7 @@ class Leading:
                 self.leave()
                 # before the links: whoever loses its link and finds nobody listening knows that we ended
                 await close_all(listeners)
+                self.learners.hang_up()
             links.cancel_scope.cancel()
         return reason
 

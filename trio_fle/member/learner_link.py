@@ -1,5 +1,6 @@
 """One stream of the quorum port: packets in, packets out."""
 
+import contextlib
 from typing import Final, TypeVar
 
 import attrs
@@ -101,6 +102,12 @@ class LearnerLink(Waiter):
         """Raise ``SilentLinkError`` where nothing came for too long."""
         if self.overdue:
             raise SilentLinkError(f"silent for {self.patience_s:g} s")
+
+    def hang_up(self) -> None:
+        """Send nothing more, and let the other end know."""
+        if isinstance(self.stream, trio.SocketStream):
+            with contextlib.suppress(OSError):
+                self.stream.socket.shutdown(trio.socket.SHUT_RDWR)
 
     async def until_lost(self) -> str:
         """Wait until the other end, which has nothing to say yet, says something or is lost."""

@@ -39,6 +39,11 @@ class Learners:
             if link.synced:
                 link.up_to_date()
 
+    def hang_up(self) -> None:
+        """Have all know at once that it is over; the tasks that serve them may take longer to end."""
+        for link in self._links:
+            link.link.hang_up()
+
     def add(self, link: LearnerHandler) -> None:
         """Serve a new link; one that its server had before, and that came to nothing, ends."""
         self.end_others(link, lambda older: not older.synced or older.link.host == link.link.host)

@@ -83,7 +83,10 @@ async def close_all(listeners: Sequence[Listener[Stream]]) -> None:
     """Close listeners at once, each of them, even where the task is cancelled."""
     with trio.CancelScope(shield=True):
         for listener in listeners:
-            await trio.aclose_forcefully(listener)
+            if isinstance(listener, trio.SocketListener):
+                listener.socket.close()
+            else:
+                await trio.aclose_forcefully(listener)
 
 
 Handle = Callable[[Stream, Hello, HostPort], Awaitable[None]]
