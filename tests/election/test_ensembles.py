@@ -152,19 +152,37 @@ def test_an_observer_and_a_voter_do_not_answer_each_other_for_ever() -> None:
     assert exchanged < 60
 
 
-def test_two_observers_that_know_each_other_do_not_answer_each_other_for_ever() -> None:
+@pytest.mark.parametrize("one_way_s", [0.001, 0.049, 0.051, 0.1, 0.5])
+def test_two_observers_that_know_each_other_do_not_answer_each_other_for_ever(one_way_s: float) -> None:
     """Voters that a configuration made observers keep their connection; each is a non-voter to the other."""
     roles = {1: "participant", 2: "participant", 3: "participant", 4: "observer", 5: "observer"}
-    network = Network(ensemble_of(roles))
+    network = Network(ensemble_of(roles), one_way_s)
     for sid in roles:
         network.start(sid)
-    network.run(1)
+    network.run(10)
     before = len(network.cores[4].sent(5)) + len(network.cores[5].sent(4))
     assert network.cores[4].fle.current_vote is not None
     network.hear(4, 5, looking(5, 1))
-    network.run(5)
+    network.run(60)
     exchanged = len(network.cores[4].sent(5)) + len(network.cores[5].sent(4)) - before
     assert 1 <= exchanged <= 4
+
+
+def test_a_stranger_that_asks_again_and_again_is_answered_again_and_again() -> None:
+    """An answer may be lost with its connection; whoever asks sooner than any member would, waits a moment."""
+    driver = Driver(1, ensemble_of(3)).look()
+    driver.hear(2, looking(3))
+    driver.hear(3, looking(3))
+    driver.wait(1)
+    assert driver.fle.election is None
+    asked = {}
+    for pause_s in (0.09, 0.11, 0.2):
+        before = len(driver.sent(99))
+        for _ in range(100):
+            driver.hear(99, looking(99, 1))
+            driver.wait(pause_s)
+        asked[pause_s] = len(driver.sent(99)) - before
+    assert asked == {0.09: 50, 0.11: 100, 0.2: 100}
 
 
 @pytest.mark.parametrize("forged", [2**62 - 1, 2**62, 2**63 - 2, 2**63 - 1])

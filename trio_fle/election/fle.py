@@ -5,6 +5,7 @@ from typing import Final
 
 import attrs
 
+from trio_fle.election.askers import Askers
 from trio_fle.election.electorate import Electorate
 from trio_fle.election.events import (
     Adopted,
@@ -37,12 +38,6 @@ from trio_fle.wire import Notification
 EARLY_VOTES_S: Final = 5.0
 """How long the vote of one that lost the leader before us is kept, to be counted once we look for one too: it
 does not repeat it before its next resend."""
-
-MAX_ASKERS: Final = 256
-"""How many non-voters that asked are told the end of each election; those before them must ask again."""
-
-REPEAT_S: Final = 0.1
-"""No member asks again so soon; the first resend of an observer comes after 200 ms."""
 
 
 @attrs.define
@@ -78,8 +73,8 @@ class FastLeaderElection:
     _began: float = attrs.field(default=0.0, init=False)
     _sent: int = attrs.field(default=0, init=False)
     _received: int = attrs.field(default=0, init=False)
-    _askers: dict[int, tuple[Notification, float]] = attrs.field(factory=dict, init=False)
-    """Non-voters that asked: what each said last, and when."""
+    askers: Askers = attrs.field(factory=Askers, init=False)
+    """Non-voters that asked."""
     _answered: dict[int, Notification] = attrs.field(factory=dict, init=False)
 
     def step(self, now: float, event: Event) -> list[Effect]:
@@ -243,21 +238,11 @@ class FastLeaderElection:
         return self._begin(now, electorate.initial_vote(*self._history))
 
     def _answer_non_voter(self, now: float, sender: int, heard: Notification) -> list[Effect]:
-        """Answer observers and strangers at once, whatever they said, with the last concluded vote.
-
-        Two that are no voters to each other, since they ceased to be, or live under configurations that say
-        so, would answer each other for ever: the same words again, with less than ``REPEAT_S`` between, are
-        an answer to ours, and no question.
-        """
+        """Answer observers and strangers at once, with the last concluded vote."""
         if self.current_vote is None or self.leaving:
             return []
-        said, at = self._askers.get(sender, (None, -math.inf))
-        self._askers[sender] = heard, now
-        if len(self._askers) > MAX_ASKERS:
-            del self._askers[next(iter(self._askers))]
-        if said == heard and now - at < REPEAT_S:
-            return []
-        return [self._send(sender, self.current_vote, self.round)]
+        answer = self._notification(self.current_vote, self.round)
+        return [Send(sender, answer)] if self.askers.is_to_be_told(sender, heard, answer, now) else []
 
     def _carry_on(self, now: float, effects: list[Effect]) -> list[Effect]:
         """Account for what the election asks for, and conclude it where it is over."""
@@ -294,7 +279,7 @@ class FastLeaderElection:
         )
         # non-voters that asked at any time are told, lest they wait for their next resend or keep a leader
         # that is none any more
-        told = [self._send(sid, outcome.vote, self.round) for sid in self._askers]
+        told = [self._send(sid, outcome.vote, self.round) for sid in self.askers]
         if outcome.settled is Settled.JOINED:
             told += self._withdraw(outcome.vote, outcome.round)
         else:

@@ -67,7 +67,7 @@ class GoneLeader:
                 next_at = trio.current_time() + pauses_s.next()
                 try:
                     stream = await self.transport.dial(addresses)
-                    await until_ended(stream, next_at - trio.current_time())
+                    await until_ended(stream, next_at)
                 except RefusedError:
                     if commitments.promise is promise:
                         self.log.info("promise.released", leader=promise.leader, epoch=promise.epoch)

@@ -204,7 +204,7 @@ class ConnectionManager:
                     break
                 except ConnectionLostError:
                     break
-                await until_ended(stream, pause_s)
+                await until_ended(stream, trio.current_time() + pause_s)
             await peer.wait_nudged(math.inf)
 
     def _tell_gone(self, peer: Peer) -> None:

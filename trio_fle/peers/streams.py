@@ -83,14 +83,14 @@ async def send_some(stream: Stream, data: bytes) -> bytes:
         raise trio.BrokenResourceError(f"socket connection broken: {error}") from error
 
 
-async def until_ended(stream: Stream, within_s: float) -> None:
-    """Wait until a connection ends that nobody may have accepted, or something comes; closes it.
+async def until_ended(stream: Stream, until: float) -> None:
+    """Wait until a connection ends that nobody may have accepted, or something comes, or ``until``; close it.
 
     A process that ends resets such connections when it closes what it listens on: whoever waits for that
     knows of it at once.
     """
     try:
-        with trio.move_on_after(within_s):
+        with trio.move_on_at(until):
             await stream.receive_some(1)
     except trio.BrokenResourceError:
         pass
