@@ -57,6 +57,8 @@ and must not load everything twice for it."""
 
 
 def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return import_module(f"trio_fle.{name}")
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(f"trio_fle.{home}"), name)

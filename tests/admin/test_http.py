@@ -462,3 +462,81 @@ def test_any_bytes_are_answered_or_cost_their_own_connection(
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
     assert whole_responses(received)
+
+
+async def exchange(stream: Stream, said: bytes) -> bytes:
+    await stream.send_all(said)
+    await wait_all_tasks_blocked()
+    return bytes(await stream.receive_some())
+
+
+def undated(answer: bytes) -> bytes:
+    return re.sub(rb"Date: [^\r]*\r\n", b"", answer)
+
+
+@pytest.mark.parametrize("verb", [b"GET", b"HEAD", b"POST"])
+async def test_who_asks_the_same_again_is_told_what_holds_now(verb: bytes, autojump_clock: MockClock) -> None:
+    """Each answer is that of a new connection, whatever was asked and answered before on this one."""
+    told = [b"yes\n", b"yes\n", b"no, no\n", b"no, no\n", b"yes\n", b"yes\n"]
+    asked: list[str] = []
+
+    def answer(method: str, path: str, query: str) -> Response:
+        asked.append(f"{method} {path} {query}")
+        return Response(200 if len(asked) % 6 < 3 else 503, told[len(asked) % 6])
+
+    body = b"abc" if verb == b"POST" else b""
+    head = b"%b /leader?x=1 HTTP/1.1\r\n" % verb + HOST
+    said = head + (b"Content-Length: 3\r\n" if body else b"") + b"\r\n" + body
+    async with trio.open_nursery() as nursery:
+        site = Site(nursery, answer)
+        kept = site.call()
+        answers = [undated(await exchange(kept, said)) for _ in range(12)]
+        fresh = []
+        for _ in range(12):
+            fresh.append(undated(await exchange(stream := site.call(), said)))
+            await stream.aclose()
+        await kept.aclose()
+    assert answers == fresh
+    assert len(set(answers)) == 4
+    assert asked == [f"{verb.decode()} /leader x=1"] * 24
+
+
+async def test_the_same_request_may_come_in_pieces_or_with_others_at_any_time(
+    autojump_clock: MockClock,
+) -> None:
+    said = GET % 1
+    async with trio.open_nursery() as nursery:
+        stream = Site(nursery).call()
+        for pieces in (
+            [said],
+            [said],
+            [said[:9], said[9:]],
+            [said],
+            [said + said],
+            [said],
+            [said + said[:20], said[20:]],
+            [GET % 2],
+            [said],
+        ):
+            for piece in pieces:
+                await stream.send_all(piece)
+                await wait_all_tasks_blocked()
+            await wait_all_tasks_blocked()
+            answered = bytes(await stream.receive_some(65536))
+            expected = [b"GET /%d \n" % (2 if pieces == [GET % 2] else 1)] * b"".join(pieces).count(b"GET")
+            assert re.findall(rb"GET /\d \n", answered) == expected, pieces
+        await stream.aclose()
+
+
+async def test_a_repeated_answer_has_the_date_of_its_second(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with trio.open_nursery() as nursery:
+        stream = Site(nursery).call()
+        dates = []
+        for now in (1000.2, 1000.9, 1001.1, 1001.2):
+            monkeypatch.setattr("time.time", lambda now=now: now)
+            answer = await exchange(stream, GET % 1)
+            dates.append(re.findall(rb"Date: .*(..) GMT", answer))
+        await stream.aclose()
+    assert dates == [[b"40"], [b"40"], [b"41"], [b"41"]]

@@ -41,12 +41,12 @@ GATE = f"""\
 import fcntl, sys
 from trio_fle.cli.memory import ask_for_huge_pages
 ask_for_huge_pages()
-from trio_fle.cli.main import main
+from trio_fle.cli.commands import commands
 import trio_fle.cli.run
 with open(sys.argv.pop(1)) as gate:
     print({AT_THE_GATE!r}, flush=True)
     fcntl.flock(gate, fcntl.LOCK_SH)
-main()
+commands()
 """
 """A member that has loaded all it needs, and starts when the file is unlocked: all start as one."""
 

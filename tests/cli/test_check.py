@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from trio_fle.cli.main import main
+from trio_fle.cli.commands import commands as main
 
 FIVE = """\
 dataDir=DIR

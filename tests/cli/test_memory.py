@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,13 +26,16 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
 
     def execve(path: str, argv: list[str], environ: dict[str, str]) -> None:
-        assert [path, *argv] == [sys.executable, sys.executable, *sys.orig_argv[1:]]
+        assert [path, *argv] == [sys.executable, *sys.orig_argv]
         found.append(dict(environ))
         raise StartedAnewError
 
     monkeypatch.setattr(os, "execve", execve)
     monkeypatch.setattr(memory, "_glibc", lambda: (2, 36))
     monkeypatch.setattr(memory, "_may_have", lambda: True)
+    monkeypatch.setattr(sys, "orig_argv", [sys.executable, "-m", "trio_fle", "run", "zoo.cfg"])
+    monkeypatch.setattr(sys, "argv", ["trio-fle", "run", "zoo.cfg"])
+    monkeypatch.delitem(sys.modules, "threading")  # the test runner may have threads of its own
     for name in (*ALLOCATOR, STARTED_ANEW):
         monkeypatch.delenv(name, raising=False)
     return found
@@ -70,11 +75,43 @@ def test_without_a_kernel_and_a_library_that_have_them_it_goes_on(
     assert not started
 
 
-def test_who_may_start_nothing_goes_on(
+@pytest.mark.parametrize(
+    ("what", "value"),
+    [
+        ("executable", ""),
+        ("executable", None),
+        ("executable", "/bin/sh"),
+        ("executable", "/no/such/file"),
+        ("abiflags", "t"),
+        ("argv", ["wrapper", "run", "other.cfg"]),
+        ("orig_argv", ["python3", "-", "run", "zoo.cfg"]),
+    ],
+)
+def test_what_could_not_be_repeated_goes_on(
+    started: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch, what: str, value: object
+) -> None:
+    """Another interpreter, another program, a program read from the standard input."""
+    monkeypatch.setattr(sys, what, value)
+    ask_for_huge_pages()
+    assert not started
+
+
+def test_a_process_with_threads_goes_on(
     started: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, "threading", threading)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+        ask_for_huge_pages()
+    assert not started
+
+
+@pytest.mark.parametrize("error", [PermissionError, ValueError])
+def test_who_may_start_nothing_goes_on(
+    started: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     def forbidden(*_: object) -> None:
-        raise PermissionError
+        raise error
 
     monkeypatch.setattr(os, "execve", forbidden)
     before = dict(os.environ)

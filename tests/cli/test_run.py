@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from ports import free_ports
 
-from trio_fle.cli.main import main
+from trio_fle.cli.commands import commands as main
 
 pytestmark = pytest.mark.interop
 

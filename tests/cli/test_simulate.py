@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
-from trio_fle.cli.main import main
+from trio_fle.cli.commands import commands as main
 from trio_fle.sim.members import play as playing
 from trio_fle.zab import Promise
 

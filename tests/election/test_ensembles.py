@@ -169,7 +169,7 @@ def test_two_observers_that_know_each_other_do_not_answer_each_other_for_ever(on
 
 
 def test_a_stranger_that_asks_again_and_again_is_answered_again_and_again() -> None:
-    """An answer may be lost with its connection; whoever asks sooner than any member would, waits a moment."""
+    """An answer may be lost with its connection; who asks sooner than any member would waits a moment."""
     driver = Driver(1, ensemble_of(3)).look()
     driver.hear(2, looking(3))
     driver.hear(3, looking(3))

@@ -9,6 +9,7 @@ from witness import THREE, host, watched
 
 from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import HostPort
+from trio_fle.sim.conditions import Latency
 from trio_fle.sim.members.disk import VirtualDisk
 from trio_fle.storage import Followed
 from trio_fle.vote import make_zxid
@@ -34,6 +35,20 @@ async def test_followers_with_disks_slower_than_the_lease_cost_no_leadership(
     async with watched(THREE) as (ensemble, _, witness):
         for sid in (1, 2):
             ensemble.storages[sid] = SlowStorage(begin_s=begin_s)
+        await ensemble.start()
+        await trio.sleep(30)
+        witness.assert_all_follow()
+        assert len(witness.epochs) == 1
+
+
+@pytest.mark.parametrize("write_ticks", [0.6, 0.78, 0.9, 1.05, 1.1, 1.3])
+@pytest.mark.parametrize("sync_limit", [2, 3, 5])
+async def test_a_leader_keeps_the_lease_that_it_has_just_got_from_slow_disks(
+    sync_limit: int, write_ticks: float, autojump_clock: MockClock
+) -> None:
+    """Its lease counts from when it sent NEWLEADER: the first ping must not be half a tick later still."""
+    async with watched(THREE, sync_limit=sync_limit) as (ensemble, _, witness):
+        ensemble.write_s = Latency(write_ticks * 0.5)
         await ensemble.start()
         await trio.sleep(30)
         witness.assert_all_follow()

@@ -224,3 +224,13 @@ def test_a_line_for_people_is_coloured_on_a_terminal_only() -> None:
     terminal = Terminal()
     build_logger(1, LogWriter(terminal), "console").info("member.state")
     assert "\x1b[" in terminal.getvalue()
+
+
+def test_a_value_that_can_t_be_written_costs_its_own_line_and_no_other() -> None:
+    class Unwritable:
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    line = told(leader=Unwritable(), epoch=1)
+    assert list(line) == ["timestamp", "level", "event", "myid", "unwritable"]
+    assert line["unwritable"] == "RuntimeError"

@@ -6,9 +6,9 @@ from trio_fle.cli.memory import ask_for_huge_pages
 
 
 def main() -> None:
-    """Do what the command line says, and exit."""
+    """Do what the command line says, and exit: where this process is the command, and nothing else."""
     if sys.argv[1:2] == ["run"]:
         ask_for_huge_pages()  # before anything is loaded: it may start this process anew
-    from trio_fle.cli.main import main as commands
+    from trio_fle.cli.commands import commands
 
     commands()

@@ -39,11 +39,32 @@ def ask_for_huge_pages() -> None:
     if os.environ.pop(STARTED_ANEW, None) is not None:
         for name in ALLOCATOR:
             os.environ.pop(name, None)
-    elif not ALLOCATOR.keys() & os.environ.keys() and _glibc() >= _SINCE and _may_have():
+    elif not ALLOCATOR.keys() & os.environ.keys() and _glibc() >= _SINCE and _may_have() and _is_repeatable():
         environ = {**os.environ, **ALLOCATOR, STARTED_ANEW: "1"}
-        # whoever may start nothing goes on with the memory that it has
-        with suppress(OSError):
-            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606
+        # whoever may start nothing, or has an environment that can't be repeated, goes on with what it has
+        with suppress(OSError, ValueError):
+            os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606
+
+
+def _is_repeatable() -> bool:
+    """Whether the same command line, to the same interpreter, starts what runs here, and nothing else.
+
+    It does not where somebody else's program calls us with words of its own, or has begun something before,
+    nor where the program came from the standard input. An interpreter without a global lock has an allocator
+    of its own, and would not start with another.
+    """
+    words = sys.argv[1:]
+    if sys.implementation.name != "cpython" or "t" in sys.abiflags or "-" in sys.orig_argv:
+        return False
+    if sys.orig_argv[len(sys.orig_argv) - len(words) :] != words:
+        return False
+    threads, processes = map(sys.modules.get, ("threading", "multiprocessing.process"))
+    if (threads and threads.active_count() > 1) or (processes and processes.parent_process()):
+        return False
+    try:  # named after something else (argv[0]), an interpreter does not know where it is
+        return bool(sys.executable) and Path(sys.executable).samefile("/proc/self/exe")
+    except OSError:
+        return False
 
 
 def _glibc() -> tuple[int, ...]:

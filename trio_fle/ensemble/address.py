@@ -8,6 +8,8 @@ from typing import Final
 import attrs
 
 _DIGITS: Final = re.compile(r"[0-9]+", re.ASCII)
+_ZONE: Final = re.compile(r"[0-9A-Za-z_.-]{1,15}", re.ASCII)
+"""A zone of an IPv6 address: the name of an interface, or its number."""
 
 
 @attrs.frozen
@@ -71,9 +73,13 @@ def is_numeric(host: str) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _numeric(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read a numeric address; anybody may send one, and what no kernel takes as one is none."""
+    numeric, percent, zone = host.partition("%")
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
+        address = ipaddress.ip_address(numeric)
     except ValueError:
+        return None
+    if percent and (address.version == 4 or not _ZONE.fullmatch(zone)):
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address

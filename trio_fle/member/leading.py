@@ -272,12 +272,16 @@ class Leading:
         self.learners.up_to_date()
         self.tell_phase(Phase.BROADCAST)
         self.began(self.leadership)
+        self._ping_all()  # the lease counts from NEWLEADER: the next ping may come too late for it
 
     async def _ping(self) -> None:
         """Ping all learners every half tick, as long as this member has a link to them."""
         while True:
-            self.learners.ping(make_zxid(self.discovery.new_epoch, 0), self.clock())
+            self._ping_all()
             await trio.sleep(self.config.tick_s / 2)
+
+    def _ping_all(self) -> None:
+        self.learners.ping(make_zxid(self.discovery.new_epoch, 0), self.clock())
 
     async def _keep(self) -> str:
         """Lead as long as a quorum is linked and answers; then end the leadership, and what runs in it."""

@@ -16,7 +16,8 @@ from trio_fle.wire.packet import QuorumPacket, encode_packet, read_packet
 
 T = TypeVar("T")
 
-_CHUNK_BYTES: Final = 64 * 1024
+_CHUNK_BYTES: Final = 4 * 1024
+"""Read at a time: some hundred pings, then it may be another task's turn."""
 
 
 class LinkLostError(ConnectionLostError):

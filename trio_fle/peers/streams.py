@@ -12,8 +12,11 @@ import attrs
 import trio
 from trio.abc import Stream
 
-READS_IN_A_ROW: Final = 8
-"""So often something may have arrived already; then it is the others' turn, whatever a peer sends."""
+IN_A_ROW_BYTES: Final = 4 * 1024
+"""So much may be read that has arrived already; then it is the others' turn, whatever a peer sends."""
+
+_LEAST_BYTES: Final = 512
+"""What any read counts for at least."""
 
 
 @attrs.define(eq=False)
@@ -22,25 +25,26 @@ class Arrivals:
 
     stream: Stream
     _in_a_row: int = attrs.field(default=0, init=False)
+    """Bytes that were found without waiting."""
 
     async def receive_some(self, max_bytes: int) -> bytes:
         """Return what has arrived, or wait for something; nothing at the end of the stream.
 
-        A checkpoint where the task is cancelled, where nothing has arrived, and after ``READS_IN_A_ROW``
-        calls that found something. Raises ``BrokenResourceError``, and ``ClosedResourceError`` for a stream
+        A checkpoint where the task is cancelled, where nothing has arrived, and after ``IN_A_ROW_BYTES``
+        that had. Raises ``BrokenResourceError``, and ``ClosedResourceError`` for a stream
         that this side has closed.
         """
         if not isinstance(self.stream, trio.SocketStream):
             return bytes(await self.stream.receive_some(max_bytes))
-        if self._in_a_row < READS_IN_A_ROW:
+        if self._in_a_row < IN_A_ROW_BYTES:
             await trio.lowlevel.checkpoint_if_cancelled()
         else:
             self._in_a_row = 0
             await trio.lowlevel.checkpoint()
-        self._in_a_row += 1
         while (data := _read(self.stream, max_bytes)) is None:
             self._in_a_row = 0
             await trio.lowlevel.wait_readable(self.stream.socket)
+        self._in_a_row += max(len(data), _LEAST_BYTES)
         return data
 
 
@@ -63,8 +67,8 @@ def _descriptor(stream: trio.SocketStream) -> int:
 async def send_all(stream: Stream, data: bytes) -> None:
     """Send all of ``data``; a checkpoint only where the task is cancelled, or the kernel takes not all of it.
 
-    One task at a time may send. Raises ``BrokenResourceError``, and ``ClosedResourceError`` for a stream that
-    this side has closed.
+    Only one task may send on a stream at any time: unlike trio's own method, this does not notice two. Raises
+    ``BrokenResourceError``, and ``ClosedResourceError`` for a stream that this side has closed.
     """
     if rest := await send_some(stream, data):
         await stream.send_all(rest)

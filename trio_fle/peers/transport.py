@@ -4,7 +4,7 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import attrs
 import trio
@@ -58,16 +58,25 @@ def _said(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-async def _connect_to(ip: str, port: int) -> trio.SocketStream:
-    """Connect to a numeric address. Where the answer is there at once, as on one host, nothing waits for it.
+def socket_to(ip: str, port: int) -> tuple[socket.socket, tuple[Any, ...]]:
+    """Return a new socket, and how a numeric address is written for it: a zone has a number there.
 
-    An election dials often, and needs none of what trio does for names and for many addresses.
+    Raises ``socket.gaierror``, as for a name that does not resolve, where there is no such interface.
     """
+    try:
+        found = socket.getaddrinfo(ip, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except UnicodeError:  # Python takes a zone with two dots in a row for part of a name
+        raise socket.gaierror(socket.EAI_NONAME, "no such interface") from None
+    return socket.socket(found[0][0]), found[0][4]
+
+
+async def _connect_to(ip: str, port: int) -> trio.SocketStream:
+    """Connect to a numeric address in two steps: trio's way takes names, and many of them, into account."""
     await trio.lowlevel.checkpoint_if_cancelled()
-    sock = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)
+    sock, address = socket_to(ip, port)
     try:
         sock.setblocking(False)
-        failed = sock.connect_ex((ip, port))
+        failed = sock.connect_ex(address)
         if failed == errno.EINPROGRESS:
             await trio.lowlevel.wait_writable(sock)
             failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -84,13 +93,17 @@ async def _connect_to(ip: str, port: int) -> trio.SocketStream:
 
 def _listener(ip: str, port: int) -> trio.SocketListener:
     """Listen at a numeric address: without the turns that trio takes for names, while followers dial."""
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    sock, address = socket_to(ip, port)
     try:
-        sock = socket.create_server((ip, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        # in plain words: it adds the address, which those who are told know
-        raise OSError(error.errno, os.strerror(error.errno or 0)) from error
-    return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+        return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _listen_on(ips: Sequence[str], port: int) -> list[trio.SocketListener]:

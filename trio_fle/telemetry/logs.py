@@ -72,7 +72,16 @@ def _prepare(
     event["timestamp"], event["level"] = time.time(), level
     if "exc_info" in event:
         event = structlog.processors.format_exc_info(logger, level, event)
-    return (partial(render, event),), {}
+    return (partial(_render, render, event),), {}
+
+
+def _render(render: Callable[[EventDict], str], event: EventDict) -> str:
+    """Make the line; where a value can't be written, that must not cost the lines of others."""
+    common = {name: event[name] for name in _COMMON if name in event}
+    try:
+        return render(event)
+    except Exception as error:  # noqa: BLE001 -- whatever it was, the line tells of it
+        return render(common | {"unwritable": type(error).__name__})
 
 
 def _shape(event: EventDict) -> EventDict:

@@ -25,7 +25,7 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="trio-fle", prog_name="trio-fle")
-def main() -> None:
+def commands() -> None:
     """Leader election as ZooKeeper's servers do it, without ZooKeeper.
 
     Exit status: 0 fine; 1 the answer is no; 2 usage or configuration; 3 the member had to stop (port in
