@@ -52,12 +52,14 @@ class Watch:
             probe.close()
 
     def _note(self, sid: int, role: Role | None, asked: float) -> None:
-        if sid not in self.roles or self.roles[sid] is not role:
+        changed = sid not in self.roles or self.roles[sid] is not role
+        if changed:
             self._not_yet[sid] = (role, self._asked.get(sid, asked))
         self.roles[sid] = role
         self._asked[sid], self._answered[sid] = asked, trio.current_time()
-        self._news.set()
-        self._news = trio.Event()
+        if changed or role is Role.LEADER:  # the same again from a follower is no news
+            self._news.set()
+            self._news = trio.Event()
 
     async def wait_role(self, role: Role, since: float) -> Seen:
         """Wait until a member is in ``role``, which was asked after ``since``."""

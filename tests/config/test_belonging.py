@@ -22,7 +22,7 @@ def oracle(voters: str, version: int = 0) -> Ensemble:
     return build_ensemble({f"server.{sid}": f"h{sid}:1:2" for sid in voters}, version, oracle=True)
 
 
-MISS = "a quorum of it and one of these servers need have no server in common"
+MISS = "a quorum of it and a quorum of these servers need have no server in common"
 
 
 @pytest.mark.parametrize(

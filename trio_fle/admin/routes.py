@@ -131,7 +131,8 @@ def _status(_query: Query, status: MemberStatus, now: float) -> Response:
 
 
 def _vote(vote: Vote) -> Value:
-    return {"leader": _real(vote.leader), "epoch": _real(vote.epoch), "zxid": hex64(vote.zxid)}
+    zxid = None if _real(vote.zxid) is None else hex64(vote.zxid)
+    return {"leader": _real(vote.leader), "epoch": _real(vote.epoch), "zxid": zxid}
 
 
 def _peer(peer: PeerStatus) -> Value:

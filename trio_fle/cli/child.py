@@ -46,7 +46,10 @@ def check_command(command: Sequence[str], what: str) -> None:
         raise ConfigError(f"{what}: running a command needs Linux")
     if not command or shutil.which(command[0]) is None:
         name = command[0] if command else ""
-        raise ConfigError(f'{what}: there is no command "{name}" that may be executed; give its full path')
+        raise ConfigError(
+            f'{what}: there is no command "{name}" that may be executed; give its full path, and see that it '
+            "is executable (chmod +x)"
+        )
 
 
 def environ_with(environ: Mapping[str, str], **variables: int) -> dict[str, str]:

@@ -71,7 +71,7 @@ def why_refused(last: Ensemble, now: Ensemble) -> str | None:
         names = ", ".join(map(str, missing))
         return f"of its voters {names} {'is' if len(missing) == 1 else 'are'} missing"
     if not always_meet(last.verifier, now.verifier):
-        return "a quorum of it and one of these servers need have no server in common"
+        return "a quorum of it and a quorum of these servers need have no server in common"
     return None
 
 

@@ -71,11 +71,13 @@ def diagnose(fle: FastLeaderElection, connected: AbstractSet[int]) -> Stalled | 
     heard = election.votes.keys() | election.claims.keys()
     if not electorate.is_quorum(heard | ({me} & electorate.voters)):
         return verdict(Because.SILENT_VOTERS, here - heard - {me})
-    leaders = {election.proposal.leader} | {claim.vote.leader for claim in election.claims.values()}
+    leaders = {claim.vote.leader for claim in election.claims.values()}
+    if electable := electorate.electable(election.proposal):  # else it names somebody for the sake of form
+        leaders.add(election.proposal.leader)
     unreachable = (leaders & electorate.voters) - here
     if unreachable:
         return verdict(Because.AHEAD_UNREACHABLE, unreachable)
-    if not electorate.electable(election.proposal):
+    if not electable:
         return verdict(Because.NO_CANDIDATE, others - heard)
     dissent = {sid for sid, cast in election.votes.items() if cast.vote != election.proposal}
     return verdict(Because.SPLIT_VOTES, dissent or others - heard)

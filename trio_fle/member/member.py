@@ -38,7 +38,7 @@ PAUSE_FIRST_S: Final = 0.01
 PAUSE_MAX_S: Final = 0.2
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Member:
     """A member of an ensemble; made by ``open_member``."""
 
@@ -93,6 +93,9 @@ class Member:
         self.election.voter_looking = self._voter_looking
         self.election.heard_looking = self._heard_looking
 
+    def __repr__(self) -> str:
+        return f"<Member {self.config.myid} {self.election.fle.state.name}>"
+
     # What users ask of it
 
     @property
@@ -125,7 +128,7 @@ class Member:
             peers=self._acquaintances.under(ensemble),
             synced=self._phase is Phase.BROADCAST and (learner is None or learner.synced),
             lease_end=leadership.lease_end if leadership is not None and leadership.live else None,
-            stalled=self.explainer.stalled,
+            stalled=None if self._phase is Phase.BROADCAST else self.explainer.stalled,
         )
 
     def clock(self) -> float:

@@ -7,7 +7,7 @@ import attrs
 import trio
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Leadership:
     """One leadership of ours, as the member keeps it; users hold a ``Term`` of it.
 
@@ -96,17 +96,22 @@ async def until_unneeded(
                 return
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Term:
     """One leadership of this member, to be entered by one body: ``async with term: ...``.
 
     The body is cancelled when the term ends, and the member does not give up the leadership towards anybody
-    before the body has ended: so keep what must be cleaned up in it short. ``epoch`` is the fencing token:
-    it grows from term to term, over the whole ensemble.
+    before the body has ended: so keep what must be cleaned up in it short. A body that returns ends nothing:
+    the member goes on leading, unless it is asked to ``resign``. ``epoch`` is the fencing token: it grows
+    from term to term, over the whole ensemble.
     """
 
     _leadership: Leadership
     _scope: trio.CancelScope | None = attrs.field(default=None, init=False)
+
+    def __repr__(self) -> str:
+        state = "live" if self.live else f"ended: {self.ended_by or 'the lease is over'}"
+        return f"<Term epoch {self.epoch} of member {self.myid}, {state}>"
 
     @property
     def epoch(self) -> int:
