@@ -57,7 +57,8 @@ async def struck_leader(
     await trio.sleep(rng.uniform(0, 1))  # no fixed distance from a heartbeat
     others = [sid for sid in contestant.sids if sid != victim]
     async with open_watch(contestant, others, settings.interval_s) as watch:
-        await trio.sleep(CONNECT_S)
+        # nor from the questions: else all answers of one member came at the same distance from the blow
+        await trio.sleep(CONNECT_S + rng.uniform(0, settings.interval_s))
         if Role.LEADER in watch.roles.values():
             raise DisturbedError
         struck, wall = trio.current_time(), time.time()

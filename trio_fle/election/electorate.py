@@ -23,9 +23,14 @@ class Electorate:
     seen: Ensemble
     exact: bool = False
     voters: frozenset[int] = attrs.field(init=False)
+    _verifiers: tuple[QuorumVerifier, ...] = attrs.field(init=False, repr=False, eq=False)
+    """Of every configuration that counts."""
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "voters", self.current.voters | self.seen.voters)
+        pending = self.seen.version > self.current.version
+        counting = (self.current, self.seen) if pending else (self.current,)
+        object.__setattr__(self, "_verifiers", tuple(each.verifier for each in counting))
 
     def under(self, current: Ensemble, seen: Ensemble | None = None) -> "Electorate":
         """Return this member's view under another configuration.
@@ -105,8 +110,3 @@ class Electorate:
             isinstance(each, OracleMajority) and each.consults and each.voters == self.current.voters
             for each in self._verifiers
         )
-
-    @property
-    def _verifiers(self) -> list[QuorumVerifier]:
-        pending = self.seen.version > self.current.version
-        return [self.current.verifier, self.seen.verifier] if pending else [self.current.verifier]

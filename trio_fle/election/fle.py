@@ -249,7 +249,9 @@ class FastLeaderElection:
         election = self.election
         assert election is not None
         self.round = election.round
-        self._sent += sum(isinstance(effect, Send) for effect in effects)
+        for effect in effects:
+            if isinstance(effect, Send):
+                self._sent += 1
         if election.failed:
             self.round = round_after(self.round)
             return [*effects, *self._begin(now, election.initial)]

@@ -60,6 +60,7 @@ class Election:
     _wake_at: float = attrs.field(default=0.0, init=False)
     _resend_s: float = attrs.field(init=False)
     _loopback: bool = attrs.field(default=False, init=False)
+    _cast: CastVote | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.proposal = self.initial
@@ -126,8 +127,7 @@ class Election:
             if self._may_lead_alone and self.electorate.voters - {self.electorate.me} <= self.gone:
                 self.outcome = Outcome(self.proposal, self.round, Settled.ORACLE)
             return
-        cast = CastVote(self.proposal, self.round)
-        settled = settled_early(self.electorate, self.votes, cast, self.gone)
+        settled = settled_early(self.electorate, self.votes, self._mine, self.gone)
         if settled is not None:
             self.outcome = Outcome(self.proposal, self.round, settled)
 
@@ -136,6 +136,13 @@ class Election:
         """Whether this member is about to win: all who are not gone have voted, and none for better."""
         mine = self.proposal.leader == self.electorate.me
         return mine and self.votes.keys() >= self.electorate.voters - self.gone
+
+    @property
+    def _mine(self) -> CastVote:
+        """The proposal as a vote of this round, made anew only where it is another one."""
+        if self._cast is None or self._cast.vote is not self.proposal or self._cast.round != self.round:
+            self._cast = CastVote(self.proposal, self.round)
+        return self._cast
 
     @property
     def _over(self) -> bool:
@@ -218,7 +225,7 @@ class Election:
         elif self._is_better(heard.vote, self.proposal):
             effects += self._propose(heard.vote, sender)
         self.votes[sender] = CastVote(heard.vote, heard.round)
-        if self.electorate.agree(self.votes, CastVote(self.proposal, self.round)):
+        if self.electorate.agree(self.votes, self._mine):
             self._agreed_since = now
             self._wake_at = now + self.options.finalize_wait_s
             effects.append(Agreed(self.proposal, self.round, self._wake_at))

@@ -299,8 +299,7 @@ class Member:
         )
 
     def _retire(self) -> None:
-        """Be no candidate any more, until restarted."""
-        self._may_lead = False
+        self._may_lead = False  # until restarted
 
     async def _follow(self, decided: Decided) -> str:
         leader = decided.vote.leader
@@ -359,8 +358,7 @@ class Member:
     # What it is told
 
     def _voter_looking(self, voter: VoterLooking) -> None:
-        connection = self.manager.connection(voter.sender)
-        if connection is not None:
+        if (connection := self.manager.connection(voter.sender)) is not None:
             self.looking.note(voter, connection.promoted_at)
 
     def _heard_looking(self, sender: int) -> None:
@@ -398,5 +396,5 @@ class Member:
     def _log_state(
         self, before: PeerState, after: PeerState, leader: int | None, epoch: int, **more: str
     ) -> None:
-        facts = {"from": before.name, "to": after.name, "leader": leader, "epoch": epoch}
-        self.log.info("member.state", **facts, **more)
+        states = {"from": before.name, "to": after.name}
+        self.log.info("member.state", **states, leader=leader, epoch=epoch, **more)
