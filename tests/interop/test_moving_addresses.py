@@ -13,7 +13,7 @@ from processes import Plan, Server, open_servers, story, wait_one_connection_eac
 from test_ensembles_of_ours import agreed
 from test_with_java import is_settled, last_state
 
-pytestmark = [pytest.mark.interop, pytest.mark.root]
+pytestmark = [pytest.mark.interop, pytest.mark.root, pytest.mark.beside]
 
 TICK_MS = 200
 NAMES = {1: "zk1", 2: "zk2", 3: "zk3"}
