@@ -119,6 +119,16 @@ def test_who_may_start_nothing_goes_on(
     assert dict(os.environ) == before
 
 
+def test_a_member_does_not_carry_what_only_other_commands_need() -> None:
+    code = (
+        "import sys; from trio_fle.cli.memory import load_structlog; load_structlog()\n"
+        "import trio_fle.cli.run; print('rich' in sys.modules)\n"
+        "import rich.table; print('rich' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["False", "True"]
+
+
 def test_a_member_has_huge_pages_and_its_command_does_not_inherit_them(tmp_path: Path) -> None:
     quorum, election = free_ports(2)
     config = tmp_path / "zoo.cfg"
