@@ -540,3 +540,20 @@ async def test_a_repeated_answer_has_the_date_of_its_second(
             dates.append(re.findall(rb"Date: .*(..) GMT", answer))
         await stream.aclose()
     assert dates == [[b"40"], [b"40"], [b"41"], [b"41"]]
+
+
+async def test_a_repeated_answer_may_be_taken_slowly_too(autojump_clock: MockClock) -> None:
+    """The idle time ends with the request: what is left of it is no time-out of the answer."""
+    much = b"x" * 1_000_000
+    async with trio.open_nursery() as nursery:
+        site = Site(nursery, lambda *_: Response(200, much), idle_timeout_s=1.0)
+        stream = site.call(lockstep_stream_pair())
+        for _ in range(3):
+            await trio.sleep(0.9)
+            await stream.send_all(GET % 1)
+            await trio.sleep(2)
+            data = b""
+            while not data.endswith(much):
+                data += await stream.receive_some(65536)
+                await trio.sleep(0.01)
+        await stream.aclose()

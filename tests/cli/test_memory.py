@@ -85,6 +85,7 @@ def test_without_a_kernel_and_a_library_that_have_them_it_goes_on(
         ("abiflags", "t"),
         ("argv", ["wrapper", "run", "other.cfg"]),
         ("orig_argv", ["python3", "-", "run", "zoo.cfg"]),
+        ("orig_argv", ["python3", "/dev/fd/63", "run", "zoo.cfg"]),
     ],
 )
 def test_what_could_not_be_repeated_goes_on(

@@ -135,11 +135,11 @@ class _Exchange:
         if not self._http.trailing_data[0]:
             self.scope.deadline = trio.current_time() + wait_s
             self._said = await self._arrivals.receive_some(_READ_BYTES)
+            self.scope.deadline = math.inf
             if self._before is not None and self._said == self._before.said:
                 self._repeats = True
                 return self._before.question
             self._http.receive_data(self._said)
-        self.scope.deadline = math.inf
         self._method = b""
         with trio.move_on_after(REQUEST_S):
             if (request := await self._receive()) is None:

@@ -71,7 +71,9 @@ def _is_repeatable() -> bool:
     of its own, and would not start with another.
     """
     words = sys.argv[1:]
-    if sys.implementation.name != "cpython" or "t" in sys.abiflags or "-" in sys.orig_argv:
+    if sys.implementation.name != "cpython" or "t" in sys.abiflags:
+        return False
+    if any(word == "-" or word.startswith(("/dev/", "/proc/")) for word in sys.orig_argv):
         return False
     if sys.orig_argv[len(sys.orig_argv) - len(words) :] != words:
         return False

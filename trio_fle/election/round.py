@@ -133,9 +133,11 @@ class Election:
 
     @property
     def favours_me(self) -> bool:
-        """Whether this member is about to win: all who are not gone have voted, and none for better."""
-        mine = self.proposal.leader == self.electorate.me
-        return mine and self.votes.keys() >= self.electorate.voters - self.gone
+        """Whether this member is about to win: a quorum, and all who are not gone, voted, none for better."""
+        if self.proposal.leader != self.electorate.me or not self.electorate.electable(self.proposal):
+            return False
+        voted = frozenset(self.votes)
+        return voted >= self.electorate.voters - self.gone and self.electorate.is_quorum(voted)
 
     @property
     def _mine(self) -> CastVote:

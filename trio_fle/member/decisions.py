@@ -1,5 +1,6 @@
 """What elections come to, for the member to act on, and its quorum port, bound when it is about to win."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -12,8 +13,8 @@ from trio_fle.ensemble import HostPort
 from trio_fle.peers import Transport
 from trio_fle.peers.listening import close_all
 
-_UNREAD: Final = 2
-"""A change of favour, and the decision after it."""
+HOLD_S: Final = 0.25
+"""How long the port is held for a victory that does not come: nobody is released from a promise meanwhile."""
 
 
 @attrs.define(eq=False)
@@ -55,26 +56,36 @@ class Decisions:
     """Takes what the election task tells; ``port`` is bound meanwhile where this member is about to win."""
 
     port: QuorumPort
-    _send: trio.MemorySendChannel[Decided | bool] = attrs.field(init=False)
-    _receive: trio.MemoryReceiveChannel[Decided | bool] = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._send, self._receive = trio.open_memory_channel[Decided | bool](_UNREAD)
+    _outcomes: deque[Decided] = attrs.field(factory=deque, init=False)
+    _favoured: bool = attrs.field(default=False, init=False)
+    _news: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def decided(self, decided: Decided) -> None:
         """Take an outcome."""
-        self._send.send_nowait(decided)
+        self._outcomes.append(decided)
+        self._tell()
 
     def favoured(self, favoured: bool) -> None:
-        """Take note that this member is about to win, or is not after all; dropped where nobody reads."""
-        if not self._receive.statistics().current_buffer_used:
-            self._send.send_nowait(favoured)
+        """Take note that this member is about to win, or is not after all."""
+        self._favoured = favoured
+        self._tell()
 
     async def next(self) -> Decided:
         """Wait for the next outcome; the port stays bound where this member has won."""
-        while isinstance(heard := await self._receive.receive(), bool):
-            if heard:
-                await self.port.open()
-            else:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while not self._outcomes:
+            news = self._news
+            if not self._favoured:
                 await self.port.close()
-        return heard
+                await news.wait()
+                continue
+            with trio.move_on_after(HOLD_S) as held:
+                await self.port.open()
+                await news.wait()
+            if held.cancelled_caught:
+                self._favoured = False
+        return self._outcomes.popleft()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = trio.Event()

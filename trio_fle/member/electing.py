@@ -145,7 +145,7 @@ class ElectionTask:
             self._carry_out(effect)
         if (election := self.fle.election) is None:
             self._favoured = False
-        elif self._favoured != (favoured := election.favours_me and not isinstance(event, Silence)):
+        elif self._favoured != (favoured := election.favours_me):
             self._favoured = favoured
             self.favoured(favoured)
 

@@ -1,0 +1,98 @@
+"""The quorum port is bound early by who is about to win, and by nobody else, nor for long."""
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+from witness import THREE, watched
+
+from trio_fle.election.events import Decided, Settled
+from trio_fle.ensemble import HostPort
+from trio_fle.errors import RefusedError
+from trio_fle.member.decisions import HOLD_S, Decisions, QuorumPort
+from trio_fle.sim.members.network import VirtualNetwork
+from trio_fle.vote import PeerState, Vote
+
+WHERE = HostPort("192.0.2.1", 2888)
+DECIDED = Decided(Vote(1, 0, 0), 1, PeerState.LEADING, Settled.UNANIMOUS, duration_s=0.0, sent=0, received=0)
+
+
+async def listens(net: VirtualNetwork) -> bool:
+    try:
+        await (await net.host("192.0.2.9").dial([WHERE])).aclose()
+    except RefusedError:
+        return False
+    return True
+
+
+def decisions_of(net: VirtualNetwork) -> Decisions:
+    return Decisions(QuorumPort(net.host(WHERE.host), lambda: [WHERE]))
+
+
+@pytest.mark.parametrize("told", [[True], [False, True], [True, False, True]])
+async def test_who_is_about_to_win_listens_until_it_has_or_time_is_up(
+    told: list[bool], autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+        net = VirtualNetwork()
+        decisions = decisions_of(net)
+        for favoured in told:
+            decisions.favoured(favoured)
+        got = []
+
+        async def wait() -> None:
+            got.append(await decisions.next())
+
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        assert await listens(net)
+        await trio.sleep(HOLD_S + 0.1)
+        assert not await listens(net)
+        decisions.favoured(True)
+        await wait_all_tasks_blocked()
+        assert await listens(net)
+        decisions.decided(DECIDED)
+        await wait_all_tasks_blocked()
+        assert got == [DECIDED]
+        (listener,) = await decisions.port.take()
+        assert await listens(net)
+        await listener.aclose()
+        assert not await listens(net)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("told", [[False], [True, False], [False, True, False], [True, True, False]])
+async def test_only_what_holds_now_counts_however_often_it_changed(
+    told: list[bool], autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+        net = VirtualNetwork()
+        decisions = decisions_of(net)
+        for favoured in told:
+            decisions.favoured(favoured)
+        nursery.start_soon(decisions.next)
+        await wait_all_tasks_blocked()
+        assert not await listens(net)
+        decisions.favoured(True)
+        await wait_all_tasks_blocked()
+        assert await listens(net)
+        decisions.favoured(False)
+        await wait_all_tasks_blocked()
+        assert not await listens(net)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_voter_that_is_left_alone_refuses_those_who_ask_whether_it_leads(
+    autojump_clock: MockClock,
+) -> None:
+    """A refusal is what releases others from their promise to it."""
+    async with watched(THREE) as (ensemble, net, _):
+        await ensemble.start()
+        await trio.sleep(2)
+        for sid in (1, 2):
+            ensemble.kill(sid)
+        await trio.sleep(10)  # longer than its lease
+        port = ensemble.running[3].member.config.me.addresses[0].quorum
+        for _ in range(300):
+            await trio.sleep(0.21)
+            with pytest.raises(RefusedError):
+                await net.host("192.0.2.9").dial([port])
