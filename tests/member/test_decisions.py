@@ -12,6 +12,7 @@ from trio_fle.member.decisions import HOLD_S, Decisions, QuorumPort
 from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.vote import PeerState, Vote
 
+WAIT_S = 0.5
 WHERE = HostPort("192.0.2.1", 2888)
 DECIDED = Decided(Vote(1, 0, 0), 1, PeerState.LEADING, Settled.UNANIMOUS, duration_s=0.0, sent=0, received=0)
 
@@ -25,7 +26,7 @@ async def listens(net: VirtualNetwork) -> bool:
 
 
 def decisions_of(net: VirtualNetwork) -> Decisions:
-    return Decisions(QuorumPort(net.host(WHERE.host), lambda: [WHERE]))
+    return Decisions(QuorumPort(net.host(WHERE.host), lambda: [WHERE]), WAIT_S)
 
 
 @pytest.mark.parametrize("told", [[True], [False, True], [True, False, True]])
@@ -44,6 +45,8 @@ async def test_who_is_about_to_win_listens_until_it_has_or_time_is_up(
 
         nursery.start_soon(wait)
         await wait_all_tasks_blocked()
+        assert await listens(net)
+        await trio.sleep(WAIT_S)
         assert await listens(net)
         await trio.sleep(HOLD_S + 0.1)
         assert not await listens(net)

@@ -134,7 +134,8 @@ class Election:
     @property
     def favours_me(self) -> bool:
         """Whether this member is about to win: a quorum, and all who are not gone, voted, none for better."""
-        if self.proposal.leader != self.electorate.me or not self.electorate.electable(self.proposal):
+        mine = self.proposal.leader == self.electorate.me and self.electorate.electable(self.proposal)
+        if not mine or not self.options.early_finalize:  # else it is about to wait
             return False
         voted = frozenset(self.votes)
         return voted >= self.electorate.voters - self.gone and self.electorate.is_quorum(voted)

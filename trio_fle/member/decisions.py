@@ -14,7 +14,8 @@ from trio_fle.peers import Transport
 from trio_fle.peers.listening import close_all
 
 HOLD_S: Final = 0.25
-"""How long the port is held for a victory that does not come: nobody is released from a promise meanwhile."""
+"""How much longer than the finalize wait the port is held for a victory that does not come: meanwhile nobody is
+released from a promise."""
 
 
 @attrs.define(eq=False)
@@ -56,6 +57,7 @@ class Decisions:
     """Takes what the election task tells; ``port`` is bound meanwhile where this member is about to win."""
 
     port: QuorumPort
+    finalize_wait_s: float
     _outcomes: deque[Decided] = attrs.field(factory=deque, init=False)
     _favoured: bool = attrs.field(default=False, init=False)
     _news: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -79,7 +81,7 @@ class Decisions:
                 await self.port.close()
                 await news.wait()
                 continue
-            with trio.move_on_after(HOLD_S) as held:
+            with trio.move_on_after(self.finalize_wait_s + HOLD_S) as held:
                 await self.port.open()
                 await news.wait()
             if held.cancelled_caught:

@@ -87,7 +87,7 @@ class Member:
         self._zxid = self.commitments.stored.zxid
         self._may_lead = self.config.election.candidate
         self._port = QuorumPort(self.transport, lambda: [each.quorum for each in self.config.me.addresses])
-        self._decisions = Decisions(self._port)
+        self._decisions = Decisions(self._port, self.config.election.finalize_wait_s)
         self.election.decided, self.election.favoured = self._decisions.decided, self._decisions.favoured
         self.election.adopted = self.membership.adopted
         self.election.voter_looking = self._voter_looking
