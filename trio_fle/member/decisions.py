@@ -14,8 +14,8 @@ from trio_fle.peers import Transport
 from trio_fle.peers.listening import close_all
 
 HOLD_S: Final = 0.25
-"""How much longer than the finalize wait the port is held for a victory that does not come: meanwhile nobody is
-released from a promise."""
+"""How long, beyond the finalize wait, the port is held for a victory that does not come: as long as it is held,
+nobody is released from a promise."""
 
 
 @attrs.define(eq=False)
