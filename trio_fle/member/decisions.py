@@ -14,8 +14,10 @@ from trio_fle.peers import Transport
 from trio_fle.peers.listening import close_all
 
 HOLD_S: Final = 0.25
-"""How long, beyond the finalize wait, the port is held for a victory that does not come: as long as it is held,
-nobody is released from a promise."""
+"""How long, beyond the finalize wait, the port is held for a victory that does not come.
+
+Meanwhile nobody is released from a promise.
+"""
 
 
 @attrs.define(eq=False)
