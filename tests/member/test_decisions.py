@@ -1,5 +1,8 @@
 """The quorum port is bound early by who is about to win, and by nobody else, nor for long."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -25,26 +28,29 @@ async def listens(net: VirtualNetwork) -> bool:
     return True
 
 
-def decisions_of(net: VirtualNetwork) -> Decisions:
-    return Decisions(QuorumPort(net.host(WHERE.host), lambda: [WHERE]), WAIT_S)
+@asynccontextmanager
+async def waiting(told: list[bool]) -> AsyncIterator[tuple[VirtualNetwork, Decisions, list[Decided]]]:
+    """Somebody waits for a decision, after the election has told so much."""
+    net, got = VirtualNetwork(), list[Decided]()
+    decisions = Decisions(QuorumPort(net.host(WHERE.host), lambda: [WHERE]), WAIT_S)
+    for favoured in told:
+        decisions.favoured(favoured)
+
+    async def wait() -> None:
+        got.append(await decisions.next())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        yield net, decisions, got
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("told", [[True], [False, True], [True, False, True]])
 async def test_who_is_about_to_win_listens_until_it_has_or_time_is_up(
     told: list[bool], autojump_clock: MockClock
 ) -> None:
-    async with trio.open_nursery() as nursery:
-        net = VirtualNetwork()
-        decisions = decisions_of(net)
-        for favoured in told:
-            decisions.favoured(favoured)
-        got = []
-
-        async def wait() -> None:
-            got.append(await decisions.next())
-
-        nursery.start_soon(wait)
-        await wait_all_tasks_blocked()
+    async with waiting(told) as (net, decisions, got):
         assert await listens(net)
         await trio.sleep(WAIT_S)
         assert await listens(net)
@@ -60,28 +66,18 @@ async def test_who_is_about_to_win_listens_until_it_has_or_time_is_up(
         assert await listens(net)
         await listener.aclose()
         assert not await listens(net)
-        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("told", [[False], [True, False], [False, True, False], [True, True, False]])
 async def test_only_what_holds_now_counts_however_often_it_changed(
     told: list[bool], autojump_clock: MockClock
 ) -> None:
-    async with trio.open_nursery() as nursery:
-        net = VirtualNetwork()
-        decisions = decisions_of(net)
-        for favoured in told:
+    async with waiting(told) as (net, decisions, _):
+        assert not await listens(net)
+        for favoured in (True, False, True):
             decisions.favoured(favoured)
-        nursery.start_soon(decisions.next)
-        await wait_all_tasks_blocked()
-        assert not await listens(net)
-        decisions.favoured(True)
-        await wait_all_tasks_blocked()
-        assert await listens(net)
-        decisions.favoured(False)
-        await wait_all_tasks_blocked()
-        assert not await listens(net)
-        nursery.cancel_scope.cancel()
+            await wait_all_tasks_blocked()
+            assert await listens(net) is favoured
 
 
 async def test_a_voter_that_is_left_alone_refuses_those_who_ask_whether_it_leads(
