@@ -75,7 +75,6 @@ class GoneLeader:
                     return
                 except ConnectionLostError:
                     pass
-                if (
-                    number > _AT_ONCE
-                ):  # it ended while we waited, or never was: mostly the next dial is refused
+                # the first few end as the leader does: mostly the next dial is refused
+                if number > _AT_ONCE:
                     await trio.sleep_until(next_at)
