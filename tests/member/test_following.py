@@ -525,6 +525,20 @@ async def test_a_leader_that_closes_the_link_is_known_to_have_done_so(autojump_c
         assert play.learner.left_by_leader
 
 
+@pytest.mark.parametrize(("data", "stops"), [(b"\0", False), (b"\1", True), (None, False), (b"\1\0", False)])
+async def test_a_leader_that_says_that_it_has_resigned_is_owed_nothing(
+    data: bytes | None, stops: bool, autojump_clock: MockClock
+) -> None:
+    async with learning() as play:
+        await play.leader.lead(1)
+        assert play.commitments.promise is not None
+        await play.leader.send(PacketType.RESIGNATION, -1, data)
+        assert await play.outcome() == f"the leader left: {'it stops' if stops else 'it resigned'}"
+        assert play.commitments.promise is None
+        assert play.learner.absent == stops
+        assert not play.learner.left_by_leader, "there is nothing to find out"
+
+
 async def test_a_transaction_is_not_acknowledged_by_a_voter(autojump_clock: MockClock) -> None:
     async with learning() as play:
         await play.leader.lead(1)

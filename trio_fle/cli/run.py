@@ -36,6 +36,8 @@ class Stop:
 
     event: trio.Event = attrs.field(factory=trio.Event)
     reason: str = "an unforeseen error, told on stderr"
+    error: MemberStoppedError | None = None
+    """Why it had to stop by itself, where it had to."""
     starting: trio.CancelScope | None = attrs.field(factory=trio.CancelScope)
     """What the member starts in; None once it has: the start may wait for ever for the own name."""
 
@@ -124,45 +126,58 @@ async def _serve(
     for warning in config.warnings:
         log.warning("config.warning", reason=warning)
     gc.freeze()  # modules and classes live as long as the process: no collection in an election walks them
-    stopped: list[MemberStoppedError] = []
     stop = Stop()
     async with trio.open_nursery() as service:
         await service.start(writer.run)
         await service.start(_stop_on_signal, stop)
         try:
             await _live(config, log, extras, stop)
-        except MemberStoppedError as error:
-            stopped.append(error)
         finally:
             os.nice(_NICE)  # whoever takes over on this machine needs the processor more than our exit
-            log.info("member.stopped", reason=str(stopped[0]) if stopped else stop.reason)
+            log.info("member.stopped", reason=stop.reason if stop.error is None else str(stop.error))
         service.cancel_scope.cancel()
-    if stopped:
-        raise stopped[0]
+    if stop.error is not None:
+        raise stop.error
 
 
 async def _live(
     config: MemberConfig, log: structlog.typing.FilteringBoundLogger, extras: Extras, stop: Stop
 ) -> None:
-    """Be a member, and serve those who ask, until told to stop: what is guarded ends before it resigns."""
+    """Be a member until told to stop, and serve those who ask until it has stopped."""
     notifier = Notifier.from_environ(os.environ)
     assert stop.starting is not None
-    with stop.starting:
-        async with open_member(config, log=log) as member:
-            stop.starting = None
-            notifier.notify(ready=1)  # it listens and has loaded its state; a leader may come later
-            async with trio.open_nursery() as beside:
-                beside.start_soon(_answer, member, log)
-                beside.start_soon(watch_loop, config.tick_s / 2, config.lease_margin * config.sync_s, log)
-                beside.start_soon(notifier.run_watchdog)
-                beside.start_soon(extras.hooks.run)
-                if extras.hooks or notifier:
-                    beside.start_soon(_tell_roles, member, extras.hooks, notifier)
-                if extras.command:
-                    beside.start_soon(_guard, member, extras, log, stop)
-                await stop.event.wait()
-                notifier.notify(stopping=1)
-                beside.cancel_scope.cancel()
+    async with trio.open_nursery() as beside:
+        try:
+            with stop.starting:
+                async with open_member(config, log=log) as member:
+                    stop.starting = None
+                    notifier.notify(ready=1)  # it listens, and has its state; a leader may come later
+                    _begin(beside, member, log, extras, stop, notifier)
+                    await stop.event.wait()
+                    notifier.notify(stopping=1)
+        except MemberStoppedError as error:
+            stop.error = error
+        beside.cancel_scope.cancel()
+
+
+def _begin(
+    beside: trio.Nursery,
+    member: Member,
+    log: structlog.typing.FilteringBoundLogger,
+    extras: Extras,
+    stop: Stop,
+    notifier: Notifier,
+) -> None:
+    """Begin what runs beside the member."""
+    config = member.config
+    beside.start_soon(_answer, member, log)
+    beside.start_soon(watch_loop, config.tick_s / 2, config.lease_margin * config.sync_s, log)
+    beside.start_soon(notifier.run_watchdog)
+    beside.start_soon(extras.hooks.run)
+    if extras.hooks or notifier:
+        beside.start_soon(_tell_roles, member, extras.hooks, notifier)
+    if extras.command:
+        beside.start_soon(_guard, member, extras, log, stop)
 
 
 async def _answer(member: Member, log: structlog.typing.FilteringBoundLogger) -> None:

@@ -50,6 +50,15 @@ class UnstoredError(FleError):
     """The leader has a history that this member does not store: it must not acknowledge it."""
 
 
+class ResignedError(FleError):
+    """The leader says that its leadership has ended; ``stops``: that it has no part in the next election."""
+
+    def __init__(self, *, stops: bool) -> None:
+        """Say so."""
+        super().__init__("it stops" if stops else "it resigned")
+        self.stops = stops
+
+
 class ReconfiguredError(FleError):
     """A new configuration gives this member another role: it has to look for its leader as what it is now."""
 
@@ -94,8 +103,8 @@ class Learner:
     synced: bool = attrs.field(default=False, init=False)
     left_by_leader: bool = attrs.field(default=False, init=False)
     """Whether the link ended at the leader's end."""
-    given_up: bool = attrs.field(default=False, init=False)
-    """Whether the leader was silent for so long that it was given up."""
+    absent: bool = attrs.field(default=False, init=False)
+    """Whether the leader takes no part in the next election: it was silent for too long, or it stops."""
     _lease_s: float | None = attrs.field(default=None, init=False)
     _busy: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     """What is cancelled where this member stops."""
@@ -127,11 +136,15 @@ class Learner:
                 return await self._part(link)
             finally:
                 await close(link.stream)
+        except ResignedError as error:
+            self.absent = error.stops
+            self.commitments.release(self.leader)
+            return f"the leader left: {error}"
         except LinkLostError as error:
             self.left_by_leader = True
             return f"the leader left: {error}"
         except SilentLinkError as error:
-            self.given_up = True
+            self.absent = True
             return f"the leader is lost: {error}"
         except PeerError as error:
             return f"the leader is lost: {error}"
@@ -270,6 +283,8 @@ class Learner:
             # a Java leader expects the sessions that were touched here: none, which is not null
             await link.send(QuorumPacket(PacketType.PING, packet.zxid, packet.data or b""))
             return
+        if packet.type == PacketType.RESIGNATION:
+            raise ResignedError(stops=packet.data == b"\x01")
         await self._reconfigure(packet)
         if packet.type in TRANSACTIONS:
             if not self._observes:

@@ -5,13 +5,13 @@ as a quorum's promises last (ARCHITECTURE.md, "The lease").
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs
 import structlog
 import trio
-from trio.abc import Stream
+from trio.abc import Listener, Stream
 
 from trio_fle.config import MemberConfig
 from trio_fle.election.electorate import Electorate
@@ -36,12 +36,16 @@ from trio_fle.peers import Transport
 from trio_fle.peers.listening import accept_all, close_all
 from trio_fle.peers.streams import close
 from trio_fle.vote import make_zxid
+from trio_fle.wire.packet import PacketType, QuorumPacket
 from trio_fle.zab import Discovery, Lease
 
 MAX_LEARNERS: Final = 512
 DOUBT_AT: Final = 2 / 3
 """Part of the lease after which a leader that no quorum has answered gives up: what runs under it has the
 rest of the lease to end."""
+HAND_OVER_S: Final = 0.1
+"""How long a leader that stops keeps its connections once its followers know, and elect another one: whatever
+else they had to do, or it does on the same machine, would hold that up."""
 
 
 @attrs.define(eq=False)
@@ -90,6 +94,7 @@ class Leading:
     _establishing: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _why: str = attrs.field(default="", init=False)
     """Why it is to end, once it is."""
+    _stops: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         me, stored, config = self.electorate.me, self.commitments.stored, self.membership.config
@@ -174,9 +179,9 @@ class Leading:
 
     # The leader's own way
 
-    def give_up(self, reason: str) -> None:
-        """Ask it to end its leadership; ``run`` then ends by itself."""
-        self._why = self._why or reason
+    def give_up(self, reason: str, *, stops: bool = False) -> None:
+        """Ask it to end its leadership; ``run`` then ends by itself. ``stops``: so does this member."""
+        self._why, self._stops = self._why or reason, self._stops or stops
         self._establishing.cancel()
         self._tell()
 
@@ -187,23 +192,35 @@ class Leading:
         except OSError as error:
             return f"can't listen on the quorum port: {error.strerror or error}"
         async with trio.open_nursery() as links:
-            try:
-                async with trio.open_nursery() as beside:
-                    for listener in listeners:
-                        beside.start_soon(accept_all, listener, links, self._serve, self._cant_accept)
-                    self.alone.begin(beside, self.config.ensemble, self.transport, self._hear_oracle)
-                    beside.start_soon(self._ping)
-                    beside.start_soon(self._doubt)
+            async with trio.open_nursery() as beside:
+                for listener in listeners:
+                    beside.start_soon(accept_all, listener, links, self._serve, self._cant_accept)
+                self.alone.begin(beside, self.config.ensemble, self.transport, self._hear_oracle)
+                beside.start_soon(self._ping)
+                beside.start_soon(self._doubt)
+                stops = True
+                try:
                     reason = await self._lead()
+                    stops = self._stops
+                finally:
                     beside.cancel_scope.cancel()
-            finally:
-                self.alone.end()
-                self.leave()
-                # before the links: whoever loses its link and finds nobody listening knows that we ended
-                await close_all(listeners)
-                self.learners.hang_up()
+                    told = await self._part(listeners, stops=stops)
+            if stops and told:
+                await trio.sleep(HAND_OVER_S)
             links.cancel_scope.cancel()
         return reason
+
+    async def _part(self, listeners: Sequence[Listener[Stream]], *, stops: bool) -> bool:
+        """Have all know that this leadership has ended, before the tasks that serve them do.
+
+        Returns whether any followers were told.
+        """
+        self.alone.end()
+        self.leave()
+        # before the links: whoever loses its link and finds nobody listening knows that we ended
+        await close_all(listeners)
+        await self.learners.hang_up(QuorumPacket(PacketType.RESIGNATION, -1, bytes([stops])))
+        return bool(self.learners.followers)
 
     async def _lead(self) -> str:
         try:

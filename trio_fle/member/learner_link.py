@@ -16,6 +16,11 @@ from trio_fle.wire.packet import QuorumPacket, encode_packet, read_packet
 
 T = TypeVar("T")
 
+_LAST_S: Final = 0.01
+"""How long a stream that is no socket may take for the last packet."""
+
+_NOBODY_THERE: Final = (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError, OSError)
+
 _CHUNK_BYTES: Final = 4 * 1024
 """Read at a time: some hundred pings, then it may be another task's turn."""
 
@@ -104,11 +109,15 @@ class LearnerLink(Waiter):
         if self.overdue:
             raise SilentLinkError(f"silent for {self.patience_s:g} s")
 
-    def hang_up(self) -> None:
-        """Send nothing more, and let the other end know."""
-        if isinstance(self.stream, trio.SocketStream):
-            with contextlib.suppress(OSError):
+    async def hang_up(self, last: QuorumPacket | None) -> None:
+        """Send ``last``, if it is taken at once, and nothing more; also where the task is cancelled."""
+        with trio.CancelScope(shield=True), contextlib.suppress(*_NOBODY_THERE):
+            rest = b"" if last is None else await send_some(self.stream, encode_packet(last))
+            if isinstance(self.stream, trio.SocketStream):
                 self.stream.socket.shutdown(trio.socket.SHUT_RDWR)
+            elif rest:
+                with trio.move_on_after(_LAST_S):
+                    await self.stream.send_all(rest)
 
     async def until_lost(self) -> str:
         """Wait until the other end, which has nothing to say yet, says something or is lost."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import attrs
 
 from trio_fle.member.learner_handler import LearnerHandler
+from trio_fle.wire.packet import QuorumPacket
 
 
 @attrs.define(eq=False)
@@ -39,10 +40,10 @@ class Learners:
             if link.synced:
                 link.up_to_date()
 
-    def hang_up(self) -> None:
+    async def hang_up(self, resignation: QuorumPacket) -> None:
         """Have all know at once that it is over; the tasks that serve them may take longer to end."""
-        for link in self._links:
-            link.link.hang_up()
+        for link in list(self._links):
+            await link.link.hang_up(resignation if link.synced else None)
 
     def add(self, link: LearnerHandler) -> None:
         """Serve a new link; one that its server had before, and that came to nothing, ends."""

@@ -168,7 +168,7 @@ class Member:
         self._stopping = True
         self._electing.cancel()
         if self._leading is not None:
-            self._leading.give_up("this member stops")
+            self._leading.give_up("this member stops", stops=True)
         if self._learner is not None:
             self._learner.stop()
         await self._stopped.wait()
@@ -342,7 +342,7 @@ class Member:
                 self._zxid = learner.zxid
             if learner.left_by_leader:
                 self.gone.find_out()
-            if learner.given_up:
+            if learner.absent:
                 self._lost = learner.leader
 
     async def _watch(self, leader: int) -> str:

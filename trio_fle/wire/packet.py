@@ -6,6 +6,7 @@
     LearnerInfo  = int64 serverid, int32 protocolVersion, int64 configVersion (3.5 and later) [mark]
     LeaderInfo   = int32 protocolVersion [mark, int64 lease in microseconds]
     mark         = "trio-fle", int32 1: how members of ours know each other; a Java reader stops before it
+    RESIGNATION  = a packet whose data is one byte: 1 where its sender stops, and votes no more
 
 Source: ``zookeeper.jute``, ``QuorumPacket`` and ``LearnerInfo``.
 """
@@ -58,6 +59,8 @@ class PacketType(enum.IntEnum):
     LEADERINFO = 17
     ACKEPOCH = 18
     INFORMANDACTIVATE = 19
+    RESIGNATION = 0x74666C65
+    """Ours ("tfle"), for learners with the mark only: this leadership has ended."""
 
 
 @attrs.frozen
