@@ -99,7 +99,7 @@ def test_a_corrupt_epoch_file_is_one_line_and_status_3_and_stays(content: str, t
     assert [each.name for each in (tmp_path / "version-2").iterdir()] == ["currentEpoch"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_it_in_good_order_even_if_it_comes_twice(
     number: signal.Signals, tmp_path: Path
 ) -> None:
@@ -113,6 +113,21 @@ def test_a_signal_stops_it_in_good_order_even_if_it_comes_twice(
         rest = process.stdout.read()
     assert process.returncode == 0
     assert '"event": "member.stopped"' in rest.splitlines()[-1]
+
+
+def test_who_starts_it_with_sighup_ignored_wants_it_to_outlive_the_terminal(tmp_path: Path) -> None:
+    command = ["nohup", sys.executable, "-m", "trio_fle", "run", str(write(tmp_path)), "--log-format", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        while "election.started" not in process.stdout.readline():
+            pass
+        os.kill(process.pid, signal.SIGHUP)
+        while "election.stalled" not in process.stdout.readline():
+            pass
+        assert process.poll() is None
+        process.terminate()
+        process.stdout.read()
+    assert process.returncode == 0
 
 
 def test_a_signal_stops_it_also_while_its_own_name_does_not_resolve(tmp_path: Path) -> None:

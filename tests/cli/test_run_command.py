@@ -107,6 +107,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (("--", "no-such-command"), "no-such-command"),
         (("--on-leader", "no-such-hook"), "--on-leader"),
         (("--on-child-exit", "explode", "--", "true"), "explode"),
+        (("--",), "there is no COMMAND behind --"),
     ],
 )
 def test_a_wrong_command_is_told_at_once(options: tuple[str, ...], said: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,28 @@ def test_a_campaign_that_is_ended_tells_what_it_has_and_leaves_no_process(tmp_pa
     assert "0 violations" in said
     assert "ended after 0 of 4000 stories" in errors
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def test_one_that_is_ended_says_so_in_one_line() -> None:
+    command = [sys.executable, "-m", "trio_fle", "simulate", "--members", "3..15", "--elections", "30"]
+    with subprocess.Popen(
+        [*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as simulation:
+        assert simulation.stdout is not None
+        assert json.loads(simulation.stdout.readline())["members"] == 3
+        simulation.send_signal(signal.SIGINT)
+        _, errors = simulation.communicate(timeout=30)
+    assert simulation.returncode == 3
+    assert errors == "trio-fle: ended before it was done\n"
+
+
+def test_an_ensemble_that_gets_no_leader_is_a_row_that_is_missing() -> None:
+    result = simulate("--case", "steady", "--latency", "300ms", "--tick-time", "50", "--tick-time", "2000",
+                      "--elections", "1", "--json")  # fmt: skip
+    assert result.exit_code == 1
+    assert [json.loads(line)["tick_ms"] for line in result.stdout.splitlines()] == [2000]
+    assert "3 members, 300±0 ms, tickTime 50: no leader that all follow within 600 s" in result.stderr
+    assert "try a longer --tick-time" in result.stderr
 
 
 def test_several_processes_add_up_to_the_same() -> None:

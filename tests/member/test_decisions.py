@@ -12,6 +12,7 @@ from trio_fle.election.events import Decided, Settled
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import RefusedError
 from trio_fle.member.decisions import HOLD_S, Decisions, QuorumPort
+from trio_fle.member.opening import quiet_logger
 from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.vote import PeerState, Vote
 
@@ -32,7 +33,7 @@ async def listens(net: VirtualNetwork) -> bool:
 async def waiting(told: list[bool]) -> AsyncIterator[tuple[VirtualNetwork, Decisions, list[Decided]]]:
     """Somebody waits for a decision, after the election has told so much."""
     net, got = VirtualNetwork(), list[Decided]()
-    decisions = Decisions(QuorumPort(net.host(WHERE.host), lambda: [WHERE]), WAIT_S)
+    decisions = Decisions(QuorumPort(net.host(WHERE.host), lambda: [WHERE], quiet_logger()), WAIT_S)
     for favoured in told:
         decisions.favoured(favoured)
 
@@ -95,3 +96,23 @@ async def test_a_voter_that_is_left_alone_refuses_those_who_ask_whether_it_leads
             await trio.sleep(0.21)
             with pytest.raises(RefusedError):
                 await net.host("192.0.2.9").dial([port])
+
+
+async def test_who_is_elected_and_finds_its_quorum_port_taken_leaves_it_to_others_for_a_while(
+    autojump_clock: MockClock,
+) -> None:
+    async with watched(THREE) as (ensemble, net, _):
+        (taken,) = await net.host("192.0.2.3").listen([HostPort("192.0.2.3", 2888)])
+        await ensemble.start()
+        await trio.sleep(12)
+        assert ensemble.roles_now() == {1: ("FOLLOWING", 2), 2: ("LEADING", 2), 3: ("FOLLOWING", 2)}
+        elections = [each["round"] for each in ensemble.running[3].named("election.decided")]
+        assert len(elections) == 2, "it was elected once"
+        (told,) = ensemble.running[3].named("leading.cant_listen")
+        assert told["level"] == "error"
+        assert told["address"] == "192.0.2.3:2888"
+        assert "another quorum port" in told["hint"]
+        await taken.aclose()
+        ensemble.kill(2)
+        await trio.sleep(2)
+        assert ensemble.running[3].role() == ("LEADING", 3)

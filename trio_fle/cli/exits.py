@@ -1,5 +1,7 @@
 """Exit statuses, each with its one line on stderr."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any, Final
 
 import click
@@ -19,3 +21,18 @@ class Exit(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the line."""
         click.echo(f"trio-fle: {self.format_message()}", err=True, file=file)
+
+
+@contextmanager
+def told_of_sigint() -> Iterator[None]:
+    """Have SIGINT end the command with one line, wherever in an event loop it came."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    except BaseExceptionGroup as group:
+        if group.split(KeyboardInterrupt)[1] is not None:
+            raise
+    else:
+        return
+    raise Exit("ended before it was done", STOPPED)

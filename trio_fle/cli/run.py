@@ -23,7 +23,7 @@ from trio_fle.errors import ConfigError, MemberStoppedError
 from trio_fle.member import Member, open_member
 from trio_fle.telemetry import LogWriter, Notifier, build_logger, watch_loop
 
-STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ECHO_S: Final = 1.0
 RESTART_AFTER_S: Final = 1.0
 """Pause before a command that ended by itself is started again."""
@@ -59,7 +59,17 @@ class Extras:
     hooks: Hooks
 
 
-@click.command(epilog="Example: trio-fle run zoo.cfg --set tickTime=500 -- ./my-service --port 80")
+class _Run(click.Command):
+    """Refuses a COMMAND that is empty: what it would run if a variable of a script or a unit were set."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line."""
+        if "--" in args and args.index("--") == len(args) - 1:
+            raise click.UsageError("there is no COMMAND behind --; leave out both, or say what to run", ctx)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Run, epilog="Example: trio-fle run zoo.cfg --set tickTime=500 -- ./my-service --port 80")
 @config_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option(
@@ -122,7 +132,7 @@ def run(
 async def _serve(
     config: MemberConfig, writer: LogWriter, log: structlog.typing.FilteringBoundLogger, extras: Extras
 ) -> None:
-    """Run the member and the log's writer; the first SIGTERM or SIGINT stops in good order."""
+    """Run the member and the log's writer; the first SIGTERM, SIGINT or SIGHUP stops in good order."""
     for warning in config.warnings:
         log.warning("config.warning", reason=warning)
     gc.freeze()  # modules and classes live as long as the process: no collection in an election walks them
@@ -134,7 +144,10 @@ async def _serve(
             await _live(config, log, extras, stop)
         finally:
             os.nice(_NICE)  # whoever takes over on this machine needs the processor more than our exit
-            log.info("member.stopped", reason=stop.reason if stop.error is None else str(stop.error))
+            if stop.error is None:
+                log.info("member.stopped", reason=stop.reason)
+            else:
+                log.error("member.stopped", reason=str(stop.error))
         service.cancel_scope.cancel()
     if stop.error is not None:
         raise stop.error
@@ -223,14 +236,16 @@ async def _guard(
 async def _stop_on_signal(
     stop: Stop, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Ask for a stop at the first SIGTERM or SIGINT; one that comes later ends the process at once.
+    """Ask for a stop at the first SIGTERM, SIGINT or SIGHUP; one that comes later ends the process at once.
 
     Some senders signal a process and its group, so that it gets two for one: the echo is not counted, nor
     does one that comes when all is over change how this process ends.
     """
-    for each in STOPS:
+    # whoever starts us with SIGHUP ignored (nohup) wants us to outlive the terminal
+    stops = [each for each in STOPS if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
+    for each in stops:
         signal.signal(each, lambda *_: None)  # what the receiver leaves behind
-    with trio.open_signal_receiver(*STOPS) as signals:
+    with trio.open_signal_receiver(*stops) as signals:
         task_status.started()
         first_at = math.inf
         async for number in signals:

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from trio_fle.cli import params
-from trio_fle.cli.exits import NO, STOPPED, Exit
+from trio_fle.cli.exits import NO, STOPPED, Exit, told_of_sigint
 from trio_fle.cli.hunting import MODELS, explore_all, hunt, tell_story
 from trio_fle.election.options import ElectionOptions
 from trio_fle.sim.conditions import Conditions, Latency
-from trio_fle.sim.invariants import ViolationError
+from trio_fle.sim.invariants import ENDS, ViolationError
 from trio_fle.sim.measure import (
     CORES_PLAY,
     STEADY_S,
@@ -195,21 +195,22 @@ def simulate(
     Members are the real ones, on a network, disks and a clock that are simulated. With --faults they live
     through stories that are drawn from seeds (crashes, partitions, lost and torn writes, hung processes,
     drifting clocks), and everything that must hold is checked at every step. Exit status 0: all went well;
-    1: something was violated, and the shortest story of it is told.
+    1: something was violated, and the shortest story of it is told; 3: it was ended before it was done.
     """
     _check_options(skip, explore, faults, replay)
-    if replay is not None:
-        tell_story(MODELS[faults or "members"], replay, skip)
-    elif explore is not None:
-        explore_all(explore)
-    elif faults is not None:
-        hunt(MODELS[faults], range(seed, seed + runs), jobs, as_json=as_json)
-    else:
-        networks = [Conditions(latency, loss, sites or (), local) for latency in latencies]
-        options = ElectionOptions(early_finalize=not exact)
-        like = Setup(0, Conditions(), 0, init_limit, sync_limit, options, Host(cores=cores))
-        setups = _setups(like, members, networks, ticks)
-        measure(setups, Case(case), range(seed, seed + elections), as_json=as_json, plot=plot)
+    with told_of_sigint():
+        if replay is not None:
+            tell_story(MODELS[faults or "members"], replay, skip)
+        elif explore is not None:
+            explore_all(explore)
+        elif faults is not None:
+            hunt(MODELS[faults], range(seed, seed + runs), jobs, as_json=as_json)
+        else:
+            networks = [Conditions(latency, loss, sites or (), local) for latency in latencies]
+            options = ElectionOptions(early_finalize=not exact)
+            like = Setup(0, Conditions(), 0, init_limit, sync_limit, options, Host(cores=cores))
+            setups = _setups(like, members, networks, ticks)
+            measure(setups, Case(case), range(seed, seed + elections), as_json=as_json, plot=plot)
 
 
 def _setups(
@@ -243,18 +244,25 @@ def measure(setups: list[Setup], case: Case, seeds: range, *, as_json: bool, plo
                 f"{', '.join(each.value for each in CORES_PLAY)}"
             )
     rows: list[Row] = []
+    without: list[str] = []
     for setup in setups:
+        take = sample if setup.members <= WHOLE_MEMBERS else sample_cores
         try:
-            take = sample if setup.members <= WHOLE_MEMBERS else sample_cores
             rows.append(Row(setup, case, tuple(take(setup, case, seed) for seed in seeds)))
         except ViolationError as violation:
-            raise Exit(f"{setup.members} members: {violation}", NO) from violation
+            if violation.invariant != ENDS:
+                raise Exit(f"{setup.members} members: {violation}", NO) from violation
+            without.append(f"{Row(setup, case, ()).name}: {violation.what}")
+            continue
         if as_json:
             click.echo(json.dumps(rows[-1].facts()))
-    if not as_json:
+    if rows and not as_json:
         show(case, rows, Console(highlight=False, width=WIDTH))
-    if plot is not None:
+    if rows and plot is not None:
         try:
             draw_plot(f"{case.value}: time to a leader", {row.name: row.milliseconds for row in rows}, plot)
         except OSError as error:
             raise Exit(f"{plot}: {error.strerror}; choose another file", STOPPED) from error
+    if without:
+        why = "no quorum is left, or the time-outs are too short for this network: try a longer --tick-time"
+        raise Exit(f"{'; '.join(without)} ({why})", NO)

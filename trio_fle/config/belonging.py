@@ -45,7 +45,11 @@ def read_belonging(data_dir: Path) -> list[Ensemble]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: can't be read: {getattr(error, 'strerror', error)}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"{path}: can't be read: {reason}; the user that this runs as must be able to read and write "
+            f"all of {data_dir}"
+        ) from error
     try:
         return [
             parse_ensemble(part, several_addresses=True, oracle=part.startswith(_ORACLE))

@@ -24,6 +24,11 @@ class Acquaintances:
             self._of = ensemble, self.manager.changes
         return self._told
 
+    def is_at(self, sid: int, host: str) -> bool:
+        """Whether the election connection of a server comes from this host, or leads there."""
+        connection = self.manager.connection(sid)
+        return connection is not None and connection.address.host == host
+
     def _one(self, ensemble: Ensemble, sid: int) -> PeerStatus:
         connection, role = self.manager.connection(sid), ensemble.servers[sid].role.value
         if connection is None:

@@ -1,5 +1,6 @@
 """Whom a leader can't lead, and when that is a reason not to lead at all."""
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -27,7 +28,7 @@ class Admission:
 
     membership: Membership
     credible: Callable[[LearnerHandler], bool]
-    retire: Callable[[], None]
+    retire: Callable[[float], None]
     give_up: Callable[[str], None]
     log: structlog.typing.FilteringBoundLogger
     _ahead: set[int] = attrs.field(factory=set, init=False)
@@ -50,7 +51,7 @@ class Admission:
             raise PeerError(f"its configuration, version {info.config_version}, is newer than ours")
 
     def _meet_foreign(self, handler: LearnerHandler) -> None:
-        self.retire()
+        self.retire(math.inf)
         self.give_up(f"server {handler.sid} can't follow a leader without data")
         self.log.error(
             "leading.foreign_learner",
@@ -71,7 +72,7 @@ class Admission:
         self._ahead.add(handler.sid)
         if leads or electorate.is_quorum(electorate.voters - self._ahead):
             return
-        self.retire()
+        self.retire(math.inf)
         self.give_up("too many voters live under a newer configuration")
         self.log.error(
             "leading.outdated",

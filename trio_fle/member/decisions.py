@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs
+import structlog
 import trio
 from trio.abc import Listener, Stream
 
@@ -26,6 +27,7 @@ class QuorumPort:
 
     transport: Transport
     addresses: Callable[[], Sequence[HostPort]]
+    log: structlog.typing.FilteringBoundLogger
     _bound: Sequence[HostPort] = attrs.field(default=(), init=False)
     _listeners: Sequence[Listener[Stream]] = attrs.field(default=(), init=False)
 
@@ -46,6 +48,18 @@ class QuorumPort:
             await self.close()
         taken, self._listeners = self._listeners, ()
         return taken or await self.transport.listen(self.addresses())
+
+    def tell_refused(self, error: OSError) -> str:
+        """Tell that nobody can reach this member there; return that as a reason to give up."""
+        reason, addresses = error.strerror or str(error), ", ".join(map(str, self.addresses()))
+        self.log.error(
+            "leading.cant_listen",
+            address=addresses,
+            reason=reason,
+            hint="nobody can follow this member: find out who else listens there, or give its server line "
+            "another quorum port, in every configuration; until initLimit ticks are over it is no candidate",
+        )
+        return f"can't listen on the quorum port: {reason}"
 
     async def close(self) -> None:
         """Listen no more, unless somebody has taken it; also where the task is cancelled."""

@@ -108,7 +108,8 @@ class Learner:
     _lease_s: float | None = attrs.field(default=None, init=False)
     _busy: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     """What is cancelled where this member stops."""
-    _stopping: bool = attrs.field(default=False, init=False)
+    _why: str = attrs.field(default="", init=False)
+    """Why this member leaves, once it does."""
     _proposed: Ensemble | None = attrs.field(default=None, init=False)
     """A reconfiguration whose commit is still to come."""
 
@@ -125,10 +126,10 @@ class Learner:
         try:
             link = await self._connect()
             if link is None:
-                return "this member stops"
+                return self._why
             try:
                 self._busy = link.scope
-                if self._stopping:
+                if self._why:
                     link.scope.cancel()
                 with link.scope:
                     await self._converse(link)
@@ -151,18 +152,18 @@ class Learner:
         except ReconfiguredError as error:
             return str(error)
 
-    def stop(self) -> None:
+    def stop(self, why: str = "this member stops") -> None:
         """Leave the leader in good order: ``run`` then ends by itself."""
-        self._stopping = True
+        self._why = self._why or why
         self._busy.cancel()
 
     async def _connect(self) -> LearnerLink | None:
-        """Dial the leader until it listens; None where this member stops."""
+        """Dial the leader until it listens; None where this member leaves."""
         addresses = [address.quorum for address in self.config.servers[self.leader].addresses]
         longer = (CONNECT_PAUSES_S[-1],) * math.ceil(self.behind_s / CONNECT_PAUSES_S[-1])
         last = trio.current_time() + self.config.connect_s
         for pause_s in (*CONNECT_PAUSES_S, *longer, 0.0):
-            if self._stopping:
+            if self._why:
                 return None
             failure = "no answer"
             # not for longer: its name may lead elsewhere by then
@@ -311,4 +312,4 @@ class Learner:
             # of another leader, to whom we may be bound, this link says nothing
             if self.synced and await link.say_goodbye():
                 await self.commitments.forget()
-        return "this member stops"
+        return self._why

@@ -44,8 +44,7 @@ DOUBT_AT: Final = 2 / 3
 """Part of the lease after which a leader that no quorum has answered gives up: what runs under it has the
 rest of the lease to end."""
 HAND_OVER_S: Final = 0.1
-"""How long a leader that stops keeps its connections once its followers know, and elect another one: whatever
-else they had to do, or it does on the same machine, would hold that up."""
+"""How long a leader that stops keeps its connections while its followers, which know, elect another one."""
 
 
 @attrs.define(eq=False)
@@ -55,7 +54,7 @@ class Leading:
     ``tell_phase`` is told how far it has come, ``began`` gets the leadership once it is established,
     ``changed`` is called when that has ended, and ``leave`` before anybody else can know of it.
     ``connected`` tells who has an election connection, ``reject`` gets callers that came to nothing,
-    ``credible`` says whether a learner is the voter that it claims to be, and ``retire`` is called where
+    ``credible`` says whether a learner is the voter that it claims to be, and ``retire`` is told for how long
     those that elected this member can't follow it. An ``oracle`` may let one of two voters lead alone.
     """
 
@@ -73,7 +72,7 @@ class Leading:
     connected: Callable[[], frozenset[int]]
     reject: Callable[[HostPort, str], None]
     credible: Callable[[LearnerHandler], bool]
-    retire: Callable[[], None]
+    retire: Callable[[float], None]
     patience: Patience
     oracle: Oracle | None = None
     config: MemberConfig = attrs.field(init=False)
@@ -189,8 +188,9 @@ class Leading:
         """Lead until that ends, and say why. Raises ``StorageError`` where an epoch can't be made durable."""
         try:
             listeners = await self.port.take()
-        except OSError as error:
-            return f"can't listen on the quorum port: {error.strerror or error}"
+        except OSError as error:  # who can't be reached would be elected again and again
+            self.retire(self.config.init_s)
+            return self.port.tell_refused(error)
         async with trio.open_nursery() as links:
             async with trio.open_nursery() as beside:
                 for listener in listeners:

@@ -72,7 +72,6 @@ class Member:
     _stopped: trio.Event = attrs.field(factory=trio.Event, init=False)
     _pauses: Backoff = attrs.field(factory=lambda: Backoff(PAUSE_FIRST_S, PAUSE_MAX_S), init=False)
     """Before the outcome of an election is acted on, where those before came to nothing."""
-    _may_lead: bool = attrs.field(init=False)
     _abstains: bool = attrs.field(default=False, init=False)
     _abstains_until: float = attrs.field(default=-math.inf, init=False)
     _port: QuorumPort = attrs.field(init=False)
@@ -85,8 +84,9 @@ class Member:
         self.membership.changed = self.changed.give
         self._acquaintances = Acquaintances(self.config.myid, self.manager)
         self._zxid = self.commitments.stored.zxid
-        self._may_lead = self.config.election.candidate
-        self._port = QuorumPort(self.transport, lambda: [each.quorum for each in self.config.me.addresses])
+        self._port = QuorumPort(
+            self.transport, lambda: [each.quorum for each in self.config.me.addresses], self.log
+        )
         self._decisions = Decisions(self._port, self.config.election.finalize_wait_s)
         self.election.decided, self.election.favoured = self._decisions.decided, self._decisions.favoured
         self.election.adopted = self.membership.adopted
@@ -158,7 +158,7 @@ class Member:
         """
         await trio.lowlevel.checkpoint()
         if (leading := self._leading) is not None:
-            self._abstains_until = trio.current_time() + self.config.init_s
+            self._retire(self.config.init_s)
             leading.give_up("resigned")
             while self._leading is leading:
                 await self.changed.wait()
@@ -229,8 +229,9 @@ class Member:
             self._look()
 
     def _look(self, *, again: bool = False) -> None:
-        candidate = self._may_lead and trio.current_time() >= self._abstains_until
-        self._abstains = self._may_lead and not candidate
+        may_lead = self.config.election.candidate
+        candidate = may_lead and trio.current_time() >= self._abstains_until
+        self._abstains = may_lead and not candidate
         stored, lost, self._lost = self.commitments.stored, self._lost, None
         self.election.put(self.config.myid, Look(stored.zxid, stored.epoch, candidate, again, lost))
 
@@ -240,7 +241,7 @@ class Member:
             with trio.CancelScope() as self._electing:
                 if (pause_s := self._pauses.next()) > 0:
                     await trio.sleep(pause_s)
-                if self._abstains and self._may_lead:
+                if self._abstains:
                     self._electing.deadline = self._abstains_until
                 decided = await self.explainer.explain(self._decisions.next)
                 return None if self._stopping else decided
@@ -290,16 +291,12 @@ class Member:
 
     def _is_credible(self, handler: LearnerHandler) -> bool:
         """Whether a learner comes from the host of the voter that it claims to be."""
-        connection = self.manager.connection(handler.sid)
-        return (
-            handler.sid in self.config.voters
-            and not handler.observes
-            and connection is not None
-            and connection.address.host == handler.link.address.host
-        )
+        voter = handler.sid in self.config.voters and not handler.observes
+        return voter and self._acquaintances.is_at(handler.sid, handler.link.host)
 
-    def _retire(self) -> None:
-        self._may_lead = False  # until restarted
+    def _retire(self, for_s: float = math.inf) -> None:
+        """Stand for no election for so long; for ever: until restarted."""
+        self._abstains_until = max(self._abstains_until, trio.current_time() + for_s)
 
     async def _follow(self, decided: Decided) -> str:
         leader = decided.vote.leader
@@ -360,6 +357,9 @@ class Member:
     def _voter_looking(self, voter: VoterLooking) -> None:
         if (connection := self.manager.connection(voter.sender)) is not None:
             self.looking.note(voter, connection.promoted_at)
+        learner, again = self._learner, voter.round > self.election.fle.voted_in
+        if learner is not None and again and voter.sender == learner.leader and not learner.synced:
+            learner.stop("the leader looks for one itself")  # it has given up, and may never have listened
 
     def _heard_looking(self, sender: int) -> None:
         """Ask whether a leader that looks for a leader itself is gone; anybody could have said so."""

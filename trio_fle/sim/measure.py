@@ -239,7 +239,7 @@ class _Measurement:
             while len(leaders := self.watcher.leaders()) != 1 or None in leaders:  # noqa: ASYNC110
                 await trio.sleep(0.05)
         if limit.cancelled_caught:
-            self._object("no leader that all follow")
+            self._object(f"no leader that all follow within {_LIMIT_S:g} s")
         await trio.sleep(2 + self.rng.uniform(0, self.setup.tick_ms / 1000))
 
     async def _watch(self) -> Sample:
