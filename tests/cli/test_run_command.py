@@ -11,6 +11,13 @@ import trio
 from ports import free_ports
 from processes import Server, open_servers, story
 
+from trio_fle.cli import run as running
+from trio_fle.cli.hooks import Hooks
+from trio_fle.config import load_config
+from trio_fle.errors import StorageError
+from trio_fle.member import opening
+from trio_fle.storage.lock import DirectoryLock
+
 pytestmark = pytest.mark.interop
 
 
@@ -115,6 +122,29 @@ def test_a_wrong_command_is_told_at_once(options: tuple[str, ...], said: str, tm
     assert ended.returncode == 2
     assert said in ended.stderr
     assert ended.stdout == ""
+
+
+async def test_a_command_that_takes_its_time_to_end_keeps_its_data_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever bounds the member's own end: else another process would run one beside it."""
+    for module in (running, opening):
+        monkeypatch.setattr(module, "STOP_WITHIN_S", 0.05)
+    config = load_config(write_config(tmp_path, "admin.enableServer=false"))
+    script = f"trap '' TERM; touch {tmp_path}/began; sleep 1.2; touch {tmp_path}/ended"
+    stop, log = running.Stop(), opening.quiet_logger()
+    extras = running.Extras(("sh", "-c", script), "resign", Hooks(1, log, on_leader=(), on_follower=()))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(running._live, config, log, extras, stop)
+        with trio.fail_after(20):
+            while not (tmp_path / "began").exists():  # noqa: ASYNC110
+                await trio.sleep(0.01)
+            stop.ask("it was told to")
+            while not (tmp_path / "ended").exists():
+                with pytest.raises(StorageError, match="in use by another"):
+                    DirectoryLock.take(tmp_path)
+                await trio.sleep(0.05)
+    DirectoryLock.take(tmp_path).release()
 
 
 async def test_a_second_process_on_a_data_directory_exits_with_3(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The quorum port is bound early by who is about to win, and by nobody else, nor for long."""
 
+import errno
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,7 +13,7 @@ from witness import THREE, watched
 from trio_fle.election.events import Decided, Settled
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import RefusedError
-from trio_fle.member.decisions import HOLD_S, Decisions, QuorumPort
+from trio_fle.member.decisions import HOLD_S, STAND_BACK_S, Decisions, QuorumPort
 from trio_fle.member.opening import quiet_logger
 from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.vote import PeerState, Vote
@@ -107,7 +109,7 @@ async def test_who_is_elected_and_finds_its_quorum_port_taken_leaves_it_to_other
         await trio.sleep(12)
         assert ensemble.roles_now() == {1: ("FOLLOWING", 2), 2: ("LEADING", 2), 3: ("FOLLOWING", 2)}
         elections = [each["round"] for each in ensemble.running[3].named("election.decided")]
-        assert len(elections) == 2, "it was elected once"
+        assert len(elections) == 2, "it was elected once, and nobody waited for it"
         (told,) = ensemble.running[3].named("leading.cant_listen")
         assert told["level"] == "error"
         assert told["address"] == "192.0.2.3:2888"
@@ -116,3 +118,13 @@ async def test_who_is_elected_and_finds_its_quorum_port_taken_leaves_it_to_other
         ensemble.kill(2)
         await trio.sleep(2)
         assert ensemble.running[3].role() == ("LEADING", 3)
+
+
+async def test_what_may_be_over_soon_keeps_nobody_from_trying_again(autojump_clock: MockClock) -> None:
+    log, port, stood_back = quiet_logger(), QuorumPort, list[float]()
+    refused = port(VirtualNetwork().host(WHERE.host), lambda: [WHERE], log)
+    for error in (socket.gaierror(socket.EAI_AGAIN, "try again"), OSError(errno.EMFILE, "too many files")):
+        refused.tell_refused(error, stood_back.append)
+    assert stood_back == []
+    assert refused.tell_refused(OSError(errno.EADDRINUSE, "in use"), stood_back.append).endswith(": in use")
+    assert stood_back == [STAND_BACK_S]

@@ -144,6 +144,35 @@ async def test_a_java_server_that_meets_an_established_leader_ends_it_too(autoju
         assert lost["reason"] == "server 2 can't follow a leader without data"
 
 
+@pytest.mark.parametrize("turns", range(-2, 8))
+async def test_a_java_server_that_meets_a_leader_as_it_is_established_ends_it_for_ever(
+    turns: int, autojump_clock: MockClock
+) -> None:
+    async with stage() as play:
+        follower, java = await play.call(1), await play.call(2)
+        new = await follower.discover()
+
+        async def introduce() -> None:
+            for _ in range(-turns):
+                await trio.lowlevel.checkpoint()
+            await java.introduce(marked=False)
+
+        async def acknowledge() -> None:
+            for _ in range(turns):
+                await trio.lowlevel.checkpoint()
+            await follower.send(PacketType.ACK, new)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(introduce)
+            nursery.start_soon(acknowledge)
+        await trio.sleep(20)
+        assert len(play.member.named("leading.foreign_learner")) == 1
+        assert play.member.role() == ("LOOKING", None)
+        assert not play.member.member.election.fle.electorate.candidate
+        events = [each["event"] for each in play.member.events]
+        assert "leading.established" not in events[events.index("leading.foreign_learner") :]
+
+
 @pytest.mark.parametrize(
     ("sid", "kind", "source"),
     [

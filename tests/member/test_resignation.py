@@ -6,15 +6,19 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 from learners import THREE, ScriptedLearner, Stage, stage
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 from witness import watched
 
+from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError
 from trio_fle.member import Term
 from trio_fle.member.leading import HAND_OVER_S
+from trio_fle.member.learner_link import LearnerLink
+from trio_fle.vote import PeerState, Vote
 from trio_fle.wire.packet import PacketType, QuorumPacket
 
 CLEANUP_S = 1.0
+WHERE = HostPort("192.0.2.3", 2888)
 OBSERVED = {**THREE, 4: "observer"}
 
 
@@ -147,6 +151,63 @@ async def test_one_that_resigned_has_a_vote_in_the_election_of_its_successor(
         (decided,) = ensemble.running[2].named("election.decided")[1:]
         assert decided["settled"] == "unanimous"
         assert ensemble.running[3].role() == ("FOLLOWING", 2)
+
+
+async def test_one_that_has_resigned_leads_nobody_who_comes_late(autojump_clock: MockClock) -> None:
+    async with stage() as play, led(play):
+        late = await play.call(2)  # it has called, and says nothing yet
+        play.member.stop.set()
+        await trio.sleep(HAND_OVER_S / 2)
+        with pytest.raises(ConnectionLostError):
+            await late.link.receive()
+
+
+async def test_a_real_socket_brings_the_last_packet_and_then_the_end() -> None:
+    near, far = trio.socket.socketpair()
+    link = LearnerLink(trio.SocketStream(near), WHERE, 5.0)
+    other = LearnerLink(trio.SocketStream(far), WHERE, 5.0)
+    await other.send(QuorumPacket(PacketType.PING, 0))  # left unread
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await link.hang_up(resignation(stops=True))
+    near.close()
+    assert await other.receive() == resignation(stops=True)
+    with pytest.raises(ConnectionLostError):
+        await other.receive()
+    far.close()
+
+
+async def test_a_packet_that_is_half_sent_is_followed_by_no_other() -> None:
+    near, far = trio.socket.socketpair()
+    link = LearnerLink(trio.SocketStream(near), WHERE, 60.0)
+    large = QuorumPacket(PacketType.PROPOSAL, 1, bytes(8 << 20))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.send, large)
+        await wait_all_tasks_blocked()
+        await link.hang_up(resignation(stops=True))
+        nursery.cancel_scope.cancel()
+    near.close()
+    received, end = 0, trio.SocketStream(far)
+    while chunk := await end.receive_some(1 << 20):
+        received += len(chunk)
+        assert not any(chunk[-64:]), "nothing but the large one"
+    assert 0 < received < 8 << 20
+    far.close()
+
+
+@pytest.mark.parametrize(("round_", "sender", "leaves"), [(2, 1, True), (1, 1, False), (2, 2, False)])
+async def test_a_would_be_leader_that_looks_for_one_itself_is_waited_for_no_more(
+    round_: int, sender: int, leaves: bool, autojump_clock: MockClock
+) -> None:
+    """Whatever listens on its quorum port and says nothing."""
+    best = Vote(1, 5, 0)
+    async with stage(votes={1: best, 2: best}, listening=[1]) as play:
+        await play.until_role("FOLLOWING")
+        await trio.sleep(0.1)
+        before = len(play.why_it_looked_again())
+        await play.voters[sender].say(PeerState.LOOKING, best, round_)
+        await trio.sleep(0.1)
+        assert play.why_it_looked_again()[before:] == ["the leader looks for one itself"] * leaves
 
 
 async def test_a_leader_that_nobody_follows_stops_at_once(autojump_clock: MockClock) -> None:

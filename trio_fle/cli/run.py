@@ -21,6 +21,7 @@ from trio_fle.cli.options import config_options, load_chosen
 from trio_fle.config import MemberConfig
 from trio_fle.errors import ConfigError, MemberStoppedError
 from trio_fle.member import Member, open_member
+from trio_fle.member.opening import STOP_WITHIN_S
 from trio_fle.telemetry import LogWriter, Notifier, build_logger, watch_loop
 
 STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -64,9 +65,11 @@ class _Run(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line."""
-        if "--" in args and args.index("--") == len(args) - 1:
+        ends_so = args[-1:] == ["--"]
+        rest = super().parse_args(ctx, args)
+        if ends_so and not ctx.params["command"] and "--" not in ctx.params.values():
             raise click.UsageError("there is no COMMAND behind --; leave out both, or say what to run", ctx)
-        return super().parse_args(ctx, args)
+        return rest
 
 
 @click.command(cls=_Run, epilog="Example: trio-fle run zoo.cfg --set tickTime=500 -- ./my-service --port 80")
@@ -101,7 +104,7 @@ def run(
     log_format: str,
     log_level: str,
 ) -> None:
-    """Be the member of an ensemble that CONFIG (a zoo.cfg) describes, until SIGTERM.
+    """Be the member of an ensemble that CONFIG (a zoo.cfg) describes, until SIGTERM, SIGINT or SIGHUP.
 
     With a COMMAND (behind --), run it while this member leads, and only then: it gets TRIO_FLE_EPOCH (the
     fencing token), TRIO_FLE_MYID and TRIO_FLE_LEASE_MS, SIGTERM when the leadership is in doubt, and SIGKILL
@@ -156,21 +159,27 @@ async def _serve(
 async def _live(
     config: MemberConfig, log: structlog.typing.FilteringBoundLogger, extras: Extras, stop: Stop
 ) -> None:
-    """Be a member until told to stop, and serve those who ask until it has stopped."""
+    """Be a member, and serve those who ask, until told to stop.
+
+    It stops first, so that its followers know at once; whoever asks meanwhile is told. What is guarded ends
+    before it resigns, and before its data directory may be another process's, however long that takes.
+    """
     notifier = Notifier.from_environ(os.environ)
     assert stop.starting is not None
-    async with trio.open_nursery() as beside:
-        try:
-            with stop.starting:
-                async with open_member(config, log=log) as member:
-                    stop.starting = None
-                    notifier.notify(ready=1)  # it listens, and has its state; a leader may come later
+    try:
+        with stop.starting:
+            async with open_member(config, log=log) as member:
+                stop.starting = None
+                notifier.notify(ready=1)  # it listens, and has its state; a leader may come later
+                async with trio.open_nursery() as beside:
                     _begin(beside, member, log, extras, stop, notifier)
                     await stop.event.wait()
                     notifier.notify(stopping=1)
-        except MemberStoppedError as error:
-            stop.error = error
-        beside.cancel_scope.cancel()
+                    with trio.move_on_after(config.sync_s + STOP_WITHIN_S):
+                        await member.stop()
+                    beside.cancel_scope.cancel()
+    except MemberStoppedError as error:
+        stop.error = error
 
 
 def _begin(

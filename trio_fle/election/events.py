@@ -16,7 +16,8 @@ class Look:
     """Begin an election: this member has no leader. Its own history gives the first vote.
 
     ``candidate`` says whether it may be elected from now on; None: no change. ``again`` begins the running
-    election anew, and nothing where none runs. ``lost`` is a leader that was given up for its silence.
+    election anew, and nothing where none runs. ``lost`` is a leader that was given up for its silence, or
+    that has said that it stops.
     """
 
     zxid: int

@@ -17,9 +17,9 @@ def settled_early(
     """Return what settles an agreement on ``on`` at this moment; None where a better vote may be on its way.
 
     ``votes`` are the last of each voter, ``gone`` those voters that are known to be gone: nobody listens
-    where they did, or they kept silent for so long that they were given up. Every voter counts, whatever its
-    weight, in the current configuration and in the one that is pending. One that is gone leads nobody: where
-    voters agree on it, they may hear better soon.
+    where they did, or one led this member, and was given up for its silence or has said that it stops. Every
+    voter counts, whatever its weight, in the current configuration and in the one that is pending. One that
+    is gone leads nobody: where voters agree on it, they may hear better soon.
     """
     if on.vote.leader in gone:
         return None

@@ -1,5 +1,6 @@
 """What elections come to, for the member to act on, and its quorum port, bound when it is about to win."""
 
+import errno
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -19,6 +20,10 @@ HOLD_S: Final = 0.25
 
 Meanwhile nobody is released from a promise.
 """
+
+
+STAND_BACK_S: Final = 2.0
+"""How long one whose port is taken is no candidate: others are elected meanwhile, if they can be."""
 
 
 @attrs.define(eq=False)
@@ -49,16 +54,21 @@ class QuorumPort:
         taken, self._listeners = self._listeners, ()
         return taken or await self.transport.listen(self.addresses())
 
-    def tell_refused(self, error: OSError) -> str:
-        """Tell that nobody can reach this member there; return that as a reason to give up."""
-        reason, addresses = error.strerror or str(error), ", ".join(map(str, self.addresses()))
-        self.log.error(
-            "leading.cant_listen",
-            address=addresses,
-            reason=reason,
-            hint="nobody can follow this member: find out who else listens there, or give its server line "
-            "another quorum port, in every configuration; until initLimit ticks are over it is no candidate",
-        )
+    def tell_refused(self, error: OSError, retire: Callable[[float], None]) -> str:
+        """Tell why nobody can reach this member there; return that as a reason to give up.
+
+        Where the port is another one's, it is left to others to lead; whatever else it is may be over soon.
+        """
+        reason = error.strerror or str(error)
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            retire(STAND_BACK_S)
+            self.log.error(
+                "leading.cant_listen",
+                address=", ".join(map(str, self.addresses())),
+                reason=reason,
+                hint="nobody can follow this member: see who else listens there, or give its server line "
+                f"another quorum port, in all configurations; for {STAND_BACK_S:g} s it is no candidate",
+            )
         return f"can't listen on the quorum port: {reason}"
 
     async def close(self) -> None:

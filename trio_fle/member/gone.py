@@ -27,8 +27,9 @@ class GoneLeader:
     """Frees this member of its promise to a leader once that is known to be gone.
 
     A leader listens on its quorum port for as long as it leads, and whatever it guards; so a port that
-    refuses has no leader. That is the only proof: what is heard (the link ended, somebody says in its name
-    that it looks for a leader) is only a reason to ask. ``nursery`` is set before it is asked.
+    refuses has no leader. Where it did not say on the link that it has resigned, that is the only proof: what
+    else is heard (the link ended, somebody says in its name that it looks for a leader) is a reason to ask.
+    ``nursery`` is set before it is asked.
     """
 
     commitments: Commitments

@@ -188,9 +188,8 @@ class Leading:
         """Lead until that ends, and say why. Raises ``StorageError`` where an epoch can't be made durable."""
         try:
             listeners = await self.port.take()
-        except OSError as error:  # who can't be reached would be elected again and again
-            self.retire(self.config.init_s)
-            return self.port.tell_refused(error)
+        except OSError as error:
+            return self.port.tell_refused(error, self.retire)
         async with trio.open_nursery() as links:
             async with trio.open_nursery() as beside:
                 for listener in listeners:
@@ -205,9 +204,9 @@ class Leading:
                 finally:
                     beside.cancel_scope.cancel()
                     told = await self._part(listeners, stops=stops)
-            if stops and told:
-                await trio.sleep(HAND_OVER_S)
             links.cancel_scope.cancel()
+        if stops and told:
+            await trio.sleep(HAND_OVER_S)
         return reason
 
     async def _part(self, listeners: Sequence[Listener[Stream]], *, stops: bool) -> bool:
@@ -261,8 +260,8 @@ class Leading:
         discovery.synchronize(me, make_zxid(discovery.new_epoch, 0))
         if not await self._until(lambda: passes(discovery.synchronized) and self._doubt_in_s() > 0):
             return f"no quorum was synchronized in {self.config.init_s:g} s"
-        if (why := await self.membership.commit_pending()) is not None:
-            return why
+        if why := await self.membership.commit_pending() or self._why:
+            return why  # maybe at the very moment at which nothing else was missing
         self.electorate = self.electorate.under(self.membership.config.ensemble)
         self._begin_leadership(trio.current_time() - began)
         return None

@@ -49,6 +49,8 @@ class LearnerLink(Waiter):
     _arrivals: Arrivals = attrs.field(init=False)
     _buffer: bytearray = attrs.field(factory=bytearray, init=False)
     _at: int = attrs.field(default=0, init=False)
+    _half_sent: bool = attrs.field(default=False, init=False)
+    """Whether the other end still waits for the rest of a packet."""
 
     def __attrs_post_init__(self) -> None:
         self._arrivals = Arrivals(self.stream)
@@ -97,8 +99,10 @@ class LearnerLink(Waiter):
         """Send packets in one write. Raises ``LinkLostError``, ``SilentLinkError`` where nobody reads."""
         try:
             if rest := await send_some(self.stream, b"".join(map(encode_packet, packets))):
+                self._half_sent = True
                 with trio.fail_after(self.patience_s):
                     await self.stream.send_all(rest)
+                self._half_sent = False
         except trio.BrokenResourceError as error:
             raise LinkLostError("the connection was reset") from error
         except trio.TooSlowError as error:
@@ -111,8 +115,9 @@ class LearnerLink(Waiter):
 
     async def hang_up(self, last: QuorumPacket | None) -> None:
         """Send ``last``, if it is taken at once, and nothing more; also where the task is cancelled."""
+        data = b"" if last is None or self._half_sent else encode_packet(last)
         with trio.CancelScope(shield=True), contextlib.suppress(*_NOBODY_THERE):
-            rest = b"" if last is None else await send_some(self.stream, encode_packet(last))
+            rest = await send_some(self.stream, data) if data else data
             if isinstance(self.stream, trio.SocketStream):
                 self.stream.socket.shutdown(trio.socket.SHUT_RDWR)
             elif rest:

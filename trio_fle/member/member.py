@@ -66,7 +66,7 @@ class Member:
     _leading: Leading | None = attrs.field(default=None, init=False)
     _electing: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _lost: int | None = attrs.field(default=None, init=False)
-    """The leader that was given up for its silence, until we have looked for another."""
+    """The leader that was given up for its silence, or that stops, until we have looked for another."""
     _zxid: int = attrs.field(init=False)
     _stopping: bool = attrs.field(default=False, init=False)
     _stopped: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -285,7 +285,7 @@ class Member:
 
     def _begin_leadership(self, leadership: Leadership) -> None:
         self.leadership = leadership
-        self._abstains_until = -math.inf
+        self._abstains_until = math.inf if self._abstains_until == math.inf else -math.inf
         self._tell_epoch(leadership.epoch)
         self.changed.give()
 
@@ -295,7 +295,7 @@ class Member:
         return voter and self._acquaintances.is_at(handler.sid, handler.link.host)
 
     def _retire(self, for_s: float = math.inf) -> None:
-        """Stand for no election for so long; for ever: until restarted."""
+        """Stand for no election for so long; for ever (``inf``): until restarted."""
         self._abstains_until = max(self._abstains_until, trio.current_time() + for_s)
 
     async def _follow(self, decided: Decided) -> str:
