@@ -21,7 +21,6 @@ HOLD_S: Final = 0.25
 Meanwhile nobody is released from a promise.
 """
 
-
 STAND_BACK_S: Final = 2.0
 """How long one whose port is taken is no candidate: others are elected meanwhile, if they can be."""
 
@@ -66,8 +65,9 @@ class QuorumPort:
                 "leading.cant_listen",
                 address=", ".join(map(str, self.addresses())),
                 reason=reason,
-                hint="nobody can follow this member: see who else listens there, or give its server line "
-                f"another quorum port, in all configurations; for {STAND_BACK_S:g} s it is no candidate",
+                hint="nobody can follow this member: free that port (or let this user have it), or give its "
+                "server line another quorum port, in all configurations; "
+                f"for {STAND_BACK_S:g} s it is no candidate",
             )
         return f"can't listen on the quorum port: {reason}"
 

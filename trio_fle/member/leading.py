@@ -44,7 +44,7 @@ DOUBT_AT: Final = 2 / 3
 """Part of the lease after which a leader that no quorum has answered gives up: what runs under it has the
 rest of the lease to end."""
 HAND_OVER_S: Final = 0.1
-"""How long a leader that stops keeps its connections while its followers, which know, elect another one."""
+"""How long a leader that stops keeps its election connections: its followers, which know, elect meanwhile."""
 
 
 @attrs.define(eq=False)
