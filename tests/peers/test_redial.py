@@ -10,6 +10,7 @@ from trio.abc import Listener, Stream
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_fle.ensemble import HostPort
+from trio_fle.errors import ConnectionLostError
 from trio_fle.sim.members.network import VirtualNetwork
 
 
@@ -178,11 +179,25 @@ async def test_a_lower_id_leaves_the_higher_one_time_to_dial_again(autojump_cloc
         nursery.cancel_scope.cancel()
 
 
+@attrs.define
+class ResettingNetwork(VirtualNetwork):
+    """Resets the next few dials, as a server does that closes its port at that very moment."""
+
+    resets: int = 0
+
+    async def dial(self, source: str, address: HostPort) -> Stream:
+        if self.resets:
+            self.resets -= 1
+            raise ConnectionLostError(f"{address}: Connection reset by peer")
+        return await super().dial(source, address)
+
+
+@pytest.mark.parametrize("resets", [0, 1, 2])
 @pytest.mark.parametrize("other", [1, 3], ids=["a lower id", "a higher id"])
 async def test_who_was_connected_and_refuses_is_known_to_be_gone_at_once(
-    other: int, autojump_clock: MockClock
+    other: int, resets: int, autojump_clock: MockClock
 ) -> None:
-    net = VirtualNetwork()
+    net = ResettingNetwork()
     mine, theirs = Node(net, 2, (2, other)), Node(net, other, (2, other))
     said: list[tuple[int, bool]] = []
     mine.manager.present = lambda sid, there: said.append((sid, there))
@@ -195,6 +210,7 @@ async def test_who_was_connected_and_refuses_is_known_to_be_gone_at_once(
             await trio.sleep(3)
             assert said == [(other, True)]
             ended = trio.current_time()
+            net.resets = resets
             theirs_nursery.cancel_scope.cancel()
         with trio.fail_after(1):
             while len(said) < 2:  # noqa: ASYNC110

@@ -203,8 +203,9 @@ class ConnectionManager:
                     self._tell_gone(peer)
                     break
                 except ConnectionLostError:
-                    break
-                await until_ended(stream, trio.current_time() + pause_s)
+                    await trio.sleep(pause_s)  # reset, mostly: it ends at this very moment
+                else:
+                    await until_ended(stream, trio.current_time() + pause_s)
             await peer.wait_nudged(math.inf)
 
     def _tell_gone(self, peer: Peer) -> None:
