@@ -67,6 +67,18 @@ class Vote:
 
 
 @attrs.frozen
+class StateSummary:
+    """How far a server's history goes: its current epoch, and its last zxid (``StateSummary``)."""
+
+    epoch: int
+    zxid: int
+
+    def is_ahead_of(self, other: "StateSummary") -> bool:
+        """Whether this history has something that ``other`` lacks."""
+        return (self.epoch, self.zxid) > (other.epoch, other.zxid)
+
+
+@attrs.frozen
 class CastVote:
     """A vote as one server cast it: in which round, in which state, in which message format."""
 

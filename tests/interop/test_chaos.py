@@ -159,7 +159,7 @@ def test_the_simulators_checker_sees_in_logs_what_must_not_be() -> None:
 
     vote = {"round": 1, "leader": 2, "epoch": 0, "zxid": "0x0"}
     one = [
-        event(1, "member.started", epoch=0),
+        event(1, "member.started", accepted_epoch=0),
         event(1.1, "election.started", **vote),
         event(1.3, "election.decided", **vote, settled="unanimous"),
         event(1.5, "following.synced", leader=2, epoch=1),
@@ -181,6 +181,6 @@ def test_the_simulators_checker_sees_in_logs_what_must_not_be() -> None:
     assert check() == ""
     assert check(event(3, "leading.established", epoch=2)) == ONE_ACTS
     assert check(event(3, "leading.established", epoch=1)) == LEADERSHIP
-    assert check(event(3, "member.started", epoch=0)) == PROMISES_ARE_KEPT
+    assert check(event(3, "member.started", accepted_epoch=0)) == PROMISES_ARE_KEPT
     later = {**vote, "leader": 1}
     assert check(event(3, "election.decided", **later, settled="wait")) == VOTE_HAS_QUORUM

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from learners import INIT_S, SYNC_S, THREE, ScriptedLeader, ScriptedVoter, Stage, host, quorum_port, stage
@@ -27,6 +28,11 @@ def commitments(stored: StoredVote, *, rate: float = 1.0) -> Commitments:
     return Commitments(VirtualDisk(stored), lambda: trio.current_time() * rate, stored)
 
 
+def disk(held: Commitments) -> VirtualDisk:
+    assert isinstance(held.storage, VirtualDisk)
+    return held.storage
+
+
 FRESH = StoredVote(0, 3, 4)
 RESTARTED = StoredVote(0, 4, 4, FOLLOWED)
 
@@ -36,33 +42,57 @@ RESTARTED = StoredVote(0, 4, 4, FOLLOWED)
 
 async def test_an_epoch_is_accepted_once_and_none_below_it(autojump_clock: MockClock) -> None:
     held = commitments(FRESH)
-    assert await held.accept(6)
+    assert await held.accept(1, 6)
     assert held.stored == StoredVote(0, 3, 6)
-    assert not await held.accept(6)
     with pytest.raises(PeerError, match="it proposes epoch 5, and 6 has been accepted"):
-        await held.accept(5)
-    assert isinstance(held.storage, VirtualDisk)
-    assert held.storage.stored == held.stored
-    assert held.storage.writes == 1
+        await held.accept(1, 5)
+    assert disk(held).stored == held.stored
+    assert disk(held).writes == 1
+
+
+async def test_an_epoch_is_accepted_of_one_leader_only(autojump_clock: MockClock) -> None:
+    """Another one may be followed under the same number, once it is established; that does not count."""
+    held = commitments(FRESH)
+    assert await held.accept(1, 6, Followed(1, 6, LEASE_S))
+    assert await held.accept(1, 6, Followed(1, 6, LEASE_S)), "its link had broken"
+    assert not await held.accept(2, 6, Followed(2, 6, LEASE_S))
+    assert held.stored.followed == Followed(2, 6, LEASE_S), "the promise is to that one now"
+    assert not await held.accept(2, 6, Followed(2, 6, LEASE_S))
+    assert await held.accept(1, 6)
+    assert await held.accept(2, 7)
+
+
+async def test_whose_an_epoch_was_is_forgotten_by_a_restart(autojump_clock: MockClock) -> None:
+    held = commitments(RESTARTED)
+    assert not await held.accept(1, 4, FOLLOWED)
+    assert disk(held).writes == 0, "it holds all that already"
 
 
 async def test_what_can_not_be_written_has_not_changed_in_memory_either(autojump_clock: MockClock) -> None:
     """EpochWriteFailureTest (ZOOKEEPER-2307)."""
     held = commitments(RESTARTED)
-    assert isinstance(held.storage, VirtualDisk)
-    held.storage.fails = FULL
-    for attempt in (held.accept(9), held.begin(4, None), held.forget()):
+    disk(held).fails = FULL
+    for attempt in (held.accept(1, 9), held.begin(4), held.forget()):
         with pytest.raises(StorageError):
             await attempt
-        assert held.stored == RESTARTED == held.storage.stored
+        assert held.stored == RESTARTED == disk(held).stored
 
 
-async def test_beginning_an_epoch_keeps_whom_it_is_begun_with(autojump_clock: MockClock) -> None:
+async def test_beginning_an_epoch_changes_nothing_else(autojump_clock: MockClock) -> None:
+    held = commitments(attrs.evolve(RESTARTED, epoch=3))
+    await held.begin(4)
+    assert held.stored == RESTARTED == disk(held).stored
+
+
+async def test_an_epoch_that_begins_soon_is_current_at_once_and_durable_later(
+    autojump_clock: MockClock,
+) -> None:
     held = commitments(FRESH)
-    await held.begin(4, FOLLOWED)
-    assert held.stored == RESTARTED
-    await held.begin(4, None)
-    assert held.stored.followed is None
+    held.begin_soon(4)
+    assert held.stored.epoch == 4
+    assert disk(held).stored.epoch == 3
+    await disk(held).settle()
+    assert disk(held).stored.epoch == 4
 
 
 # The promise
@@ -133,10 +163,9 @@ async def test_a_clean_stop_forgets_the_promise_on_disk(autojump_clock: MockCloc
     held = commitments(RESTARTED)
     await held.forget()
     assert not held.binds(2)
-    assert isinstance(held.storage, VirtualDisk)
-    assert held.storage.stored == StoredVote(0, 4, 4)
+    assert disk(held).stored == StoredVote(0, 4, 4)
     await held.forget()
-    assert held.storage.writes == 1
+    assert disk(held).writes == 1
 
 
 # Whether the leader is gone
@@ -328,7 +357,7 @@ async def test_a_restarted_follower_acknowledges_no_other_epoch_before_the_lease
         acknowledged = await leader.discover(5)
         assert LEASE_S <= trio.current_time() < LEASE_S + 0.1
         assert acknowledged.data == (4).to_bytes(4, "big")
-        assert play.member.storage.stored.followed == FOLLOWED
+        assert play.member.storage.stored.followed == Followed(2, 5, SYNC_S)
 
 
 async def test_a_restarted_follower_whose_leader_is_gone_acknowledges_at_once(
@@ -355,12 +384,12 @@ async def test_a_would_be_leader_keeps_what_it_promised_to_another(
 ) -> None:
     stored = StoredVote(0, 4, 4, Followed(1, 4, lease_s))
     async with stage(MINE, stored=stored, silent=[1], listening=[1]) as play:
+        await play.until_role("LEADING")
         learner = await play.call(2)
         await learner.introduce(accepted=4)
         if leads:
             assert (await learner.expect(PacketType.LEADERINFO)).zxid == make_zxid(5, 0)
             assert LEASE_S <= trio.current_time() < LEASE_S + 0.1
-            await learner.acknowledge_epoch(0, 4)
             await learner.expect(PacketType.DIFF)
         else:
             await play.until_role("LOOKING")

@@ -27,7 +27,7 @@ from trio_fle.quorum import QuorumVerifier
 from trio_fle.sim.members.disk import VirtualConfigFiles, VirtualDisk
 from trio_fle.sim.members.ensemble import captured_log, ensemble_of
 from trio_fle.sim.members.network import VirtualNetwork
-from trio_fle.storage import StoredVote
+from trio_fle.storage import Followed, StoredVote
 from trio_fle.vote import PeerState, Vote, epoch_of, make_zxid
 from trio_fle.wire.packet import (
     PacketType,
@@ -342,7 +342,7 @@ async def test_an_epoch_that_was_accepted_before_is_acknowledged_as_such(autojum
         acknowledged = await play.leader.discover(5)
         assert acknowledged.zxid == make_zxid(3, 1)
         assert acknowledged.data == b"\xff" * 4
-        assert play.storage.writes == 0
+        assert play.storage.stored.accepted_epoch == 5
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
@@ -350,67 +350,109 @@ async def test_newleader_of_another_epoch_than_the_accepted_one_is_not_acknowled
     epoch: int, autojump_clock: MockClock
 ) -> None:
     async with learning() as play:
-        await play.leader.discover(2)
+        await play.leader.accept()
+        await play.leader.offer(2)
         await play.leader.send(PacketType.DIFF, 0)
         await play.leader.send(PacketType.NEWLEADER, make_zxid(epoch, 0))
         assert await play.leader.until_closed() == []
         assert (
             await play.outcome()
-            == f"the leader is lost: it sent NEWLEADER of epoch {epoch}, after epoch 2 was accepted"
+            == f"the leader is lost: it sent NEWLEADER of epoch {epoch}, after LEADERINFO of epoch 2"
         )
-        assert play.storage.stored == StoredVote(0, 0, 2)
+        assert play.storage.stored == StoredVote(0, 0, 0)
 
 
-async def test_the_epoch_is_accepted_on_disk_before_ackepoch_leaves(autojump_clock: MockClock) -> None:
+OURS, JAVA = SYNC_S, None
+"""What LEADERINFO says of a lease."""
+
+
+@pytest.mark.parametrize("lease_s", [OURS, JAVA])
+async def test_the_epoch_is_accepted_on_disk_before_ackepoch_leaves(
+    lease_s: float | None, autojump_clock: MockClock
+) -> None:
     storage = HeldStorage(StoredVote(0, 0, 0), holds={"accept_epoch"})
     async with learning(storage=storage) as play:
-        await play.leader.accept()
-        await play.leader.offer(1)
         with trio.move_on_after(60):
-            await play.leader.link.receive()
+            await play.leader.discover(1, lease_s=lease_s)
             pytest.fail("ACKEPOCH left before the epoch was accepted")
         assert storage.calls == ["accept_epoch"]
+        assert play.commitments.promise is None
         storage.let_go()
         await play.leader.expect(PacketType.ACKEPOCH)
-        assert storage.stored == StoredVote(0, 0, 1)
+        followed = None if lease_s is None else Followed(LEADER, 1, lease_s)
+        assert storage.stored == StoredVote(0, 0, 1, followed)
 
 
-async def test_the_epoch_is_current_on_disk_before_newleader_is_acknowledged(
+async def test_one_of_ours_is_answered_once_with_all_that_one_write_made_durable(
+    autojump_clock: MockClock,
+) -> None:
+    storage = HeldStorage(StoredVote(0, 0, 0))
+    async with learning(storage=storage) as play:
+        await play.leader.synchronize(1)
+        assert storage.calls == ["accept_epoch"]
+        assert storage.stored == StoredVote(0, 0, 1, Followed(LEADER, 1, SYNC_S))
+        assert play.commitments.promise is not None
+        await play.leader.send(PacketType.UPTODATE, -1)
+        await play.leader.expect(PacketType.ACK)
+        assert play.commitments.stored.epoch == 1
+        assert storage.calls == ["accept_epoch"], "an epoch without transactions may become current later"
+        await storage.settle()
+        assert storage.stored.epoch == 1
+
+
+async def test_no_epoch_is_current_whose_leader_is_not_established(autojump_clock: MockClock) -> None:
+    async with learning() as play:
+        await play.leader.synchronize(1)
+        await play.leader.close()
+        await play.ended.wait()
+        assert play.commitments.stored.epoch == 0
+
+
+async def test_an_epoch_of_a_java_leader_is_current_on_disk_before_newleader_is_acknowledged(
     autojump_clock: MockClock,
 ) -> None:
     storage = HeldStorage(StoredVote(0, 0, 0), holds={"begin_epoch"})
     async with learning(storage=storage) as play:
-        await play.leader.discover(1)
+        await play.leader.discover(1, lease_s=JAVA)
         await play.leader.send(PacketType.DIFF, 0)
         await play.leader.send(PacketType.NEWLEADER, make_zxid(1, 0))
         with trio.move_on_after(60):
             await play.leader.link.receive()
             pytest.fail("the acknowledgement left before the epoch was current")
         assert storage.calls == ["accept_epoch", "begin_epoch"]
-        assert play.commitments.promise is None
         storage.let_go()
         await play.leader.expect(PacketType.ACK)
-        assert storage.stored.epoch == 1
-        assert storage.stored.followed is not None
-        assert play.commitments.promise is not None
+        assert storage.stored == StoredVote(0, 1, 1)
 
 
-@pytest.mark.parametrize("synchronizing", [False, True])
+async def test_a_link_that_broke_before_the_acknowledgement_came_costs_no_vote(
+    autojump_clock: MockClock,
+) -> None:
+    """The epoch was accepted for this very leader, so it counts when it is acknowledged again."""
+    async with stage(3, votes={1: HISTORY, 2: HISTORY}) as play:
+        leader = await ScriptedLeader(play.net, 2).listen()
+        for _ in range(2):
+            acknowledged = await leader.discover(5)
+            assert acknowledged.data == bytes(4)
+            await leader.close()
+
+
+@pytest.mark.parametrize(("lease_s", "synchronizing"), [(OURS, False), (JAVA, False), (JAVA, True)])
 async def test_an_epoch_that_can_not_be_written_is_not_acknowledged(
-    synchronizing: bool, autojump_clock: MockClock
+    lease_s: float | None, synchronizing: bool, autojump_clock: MockClock
 ) -> None:
     full = StorageError("No space left on device")
     async with learning() as play:
         if synchronizing:
-            await play.leader.discover(1)
+            await play.leader.discover(1, lease_s=lease_s)
+            play.storage.fails = full
         else:
             await play.leader.accept()
-        play.storage.fails = full
-        if synchronizing:
+            play.storage.fails = full
+            await play.leader.offer(1, lease_s=lease_s)
+        if synchronizing or lease_s is not None:
             await play.leader.send(PacketType.DIFF, 0)
             await play.leader.send(PacketType.NEWLEADER, make_zxid(1, 0))
-        else:
-            await play.leader.offer(1)
         assert await play.leader.until_closed() == []
         assert await play.outcome() is full
         assert play.commitments.stored == StoredVote(0, 0, int(synchronizing))
@@ -501,7 +543,7 @@ async def test_a_leader_that_falls_silent_before_newleader_is_left_after_initlim
         if step == 0:
             await play.leader.accept()
         else:
-            await play.leader.discover(1)
+            await play.leader.discover(1, lease_s=JAVA)
         if step > 1:
             await play.leader.send(*((PacketType.SNAP, 9) if step == 2 else (PacketType.DIFF, 0)))
         began = trio.current_time()
@@ -612,7 +654,8 @@ async def test_a_leader_that_does_not_say_how_it_synchronizes_is_left(
     kind: int, autojump_clock: MockClock
 ) -> None:
     async with learning() as play:
-        await play.leader.discover(1)
+        await play.leader.accept()
+        await play.leader.offer(1)
         await play.leader.send(kind, make_zxid(1, 0))
         assert await play.leader.until_closed() == []
         assert (
@@ -717,7 +760,7 @@ async def test_an_epoch_that_a_follower_can_not_write_ends_its_member(autojump_c
         leader = await ScriptedLeader(play.net, 2).listen()
         await leader.accept()
         play.member.storage.fails = full
-        await leader.offer(5)
+        await leader.offer(5, lease_s=JAVA)
         assert await leader.until_closed() == []
         await play.member.ended.wait()
         await wait_all_tasks_blocked()
@@ -729,11 +772,13 @@ async def test_a_leader_under_other_quorums_is_not_acknowledged_where_they_can_n
 ) -> None:
     """Else its quorum, and one of those who do not know of that configuration, could miss each other."""
     async with learning() as play:
-        await play.leader.discover(5, lease_s=2.5)
+        await play.leader.accept()
+        await play.leader.offer(5)
         await play.leader.send(PacketType.DIFF, 0)
         others = attrs.evolve(ensemble_of({1: FOLLOWER, 2: FOLLOWER, 3: FOLLOWER, 4: FOLLOWER}), version=1)
         text = others.text.encode()
         await play.leader.send(PacketType.NEWLEADER, make_zxid(5, 0), text)
         outcome = await play.outcome()
         assert "newer configuration with other servers" in str(outcome)
+        assert play.storage.stored.accepted_epoch == 0
         assert play.storage.stored.epoch == 0

@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from trio_fle.errors import ConnectionLostError, StorageError
 from trio_fle.sim.members.disk import VirtualDisk
 from trio_fle.storage import StoredVote
-from trio_fle.vote import MIN_LONG, PeerState, Vote, make_zxid
+from trio_fle.vote import MIN_LONG, PeerState, StateSummary, Vote, make_zxid
 from trio_fle.wire.packet import (
     LearnerInfo,
     PacketType,
@@ -54,7 +54,7 @@ def first_packet(kind: int, data: bytes | None, zxid: int = 0) -> bytes:
     return encode_packet(QuorumPacket(kind, zxid, data))
 
 
-MARKED = encode_learner_info(LearnerInfo(2, marked=True))
+MARKED = encode_learner_info(LearnerInfo(2, summary=StateSummary(0, 0)))
 
 
 @pytest.mark.parametrize(
@@ -76,14 +76,16 @@ MARKED = encode_learner_info(LearnerInfo(2, marked=True))
             first_packet(PacketType.FOLLOWERINFO, MARKED[:12]), "no trio-fle member", id="one of 3.4"
         ),
         pytest.param(
-            first_packet(PacketType.FOLLOWERINFO, encode_learner_info(LearnerInfo(LEADER, marked=True))),
+            first_packet(
+                PacketType.FOLLOWERINFO, encode_learner_info(LearnerInfo(LEADER, summary=StateSummary(0, 0)))
+            ),
             "own server id",
             id="the leader's own id",
         ),
         pytest.param(
             first_packet(
                 PacketType.FOLLOWERINFO,
-                encode_learner_info(LearnerInfo(2, config_version=NEWER, marked=True)),
+                encode_learner_info(LearnerInfo(2, config_version=NEWER, summary=StateSummary(0, 0))),
             ),
             "newer than ours",
             id="a newer configuration",
@@ -206,9 +208,7 @@ async def test_a_learner_that_is_ahead_is_refused_and_another_one_makes_the_quor
 ) -> None:
     async with stage(stored=StoredVote(make_zxid(1, 5), 1, 2)) as play:
         learner = await play.call(1)
-        await learner.introduce(accepted=2)
-        assert (await learner.expect(PacketType.LEADERINFO)).zxid == make_zxid(3, 0)
-        await learner.acknowledge_epoch(zxid, epoch)
+        await learner.introduce(accepted=2, zxid=zxid, epoch=epoch)
         began = trio.current_time()
         assert await learner.until_closed() == began
         assert ["ahead" in each for each in play.reasons()] == [True]
@@ -225,6 +225,8 @@ async def test_the_epoch_is_one_more_than_that_of_a_follower_at_6(autojump_clock
         learner = await play.call(1)
         assert await learner.join(accepted=6) == make_zxid(7, 0)
         assert play.member.leads()
+        assert play.member.storage.stored == StoredVote(0, 0, 7)
+        await trio.sleep(0.1)
         assert play.member.storage.stored == StoredVote(0, 7, 7)
 
 
@@ -388,14 +390,15 @@ async def test_no_epoch_is_current_that_a_quorum_has_not_acknowledged(
     async with stage() as play:
         learner = await play.call(1)
         await learner.introduce()
-        await learner.expect(PacketType.LEADERINFO)
+        new = await learner.expect(PacketType.LEADERINFO)
         began = trio.current_time()
         if epoch is not None:
             await learner.acknowledge_epoch(0, epoch)
-        await learner.expect_the_end()
+            await learner.send(PacketType.ACK, new.zxid)
+        await learner.until_closed()
         await play.until_role("LOOKING")
         assert trio.current_time() - began == pytest.approx(INIT_S, abs=0.05)
-        assert play.why_it_looked_again() == ["no quorum acknowledged epoch 1 in 5 s"]
+        assert play.why_it_looked_again() == ["no quorum was synchronized in 5 s"]
         assert play.member.storage.stored == StoredVote(0, 0, 1)
         assert play.member.named("leading.established") == []
 
@@ -564,51 +567,32 @@ def test_any_bytes_cost_their_own_link_at_most(said: bytes, sizes: list[int], st
 # Disks
 
 
-async def test_the_second_gate_opens_once_the_leader_has_accepted_the_epoch_on_disk(
+async def test_a_leader_is_established_once_it_has_accepted_the_epoch_on_its_own_disk(
     autojump_clock: MockClock,
 ) -> None:
     storage = HeldStorage(StoredVote(0, 0, 0), holds={"accept_epoch"})
     async with stage(storage=storage) as play:
         learner = await play.call(1)
-        await learner.introduce()
-        await learner.expect(PacketType.LEADERINFO)
-        await learner.acknowledge_epoch()
-        with trio.move_on_after(INIT_S - 1):
-            await learner.link.receive()
-            pytest.fail("the gate opened before the leader had accepted the epoch")
-        assert storage.calls == ["accept_epoch"]
-        storage.let_go()
-        await learner.expect(PacketType.DIFF)
-        assert storage.stored.accepted_epoch == 1
-
-
-async def test_a_leader_is_established_once_the_epoch_is_current_on_its_own_disk(
-    autojump_clock: MockClock,
-) -> None:
-    storage = HeldStorage(StoredVote(0, 0, 0), holds={"begin_epoch"})
-    async with stage(storage=storage) as play:
-        learner = await play.call(1)
-        await learner.introduce()
-        await learner.expect(PacketType.LEADERINFO)
-        await learner.acknowledge_epoch()
-        await learner.expect(PacketType.DIFF)
-        await learner.expect(PacketType.NEWLEADER)
+        await learner.discover()
         await learner.send(PacketType.ACK, make_zxid(1, 0))
         with trio.move_on_after(1):
             while (packet := await learner.link.receive()).type == PacketType.PING:
                 await learner.send(PacketType.PING, packet.zxid, packet.data)
-            pytest.fail("UPTODATE left before the epoch was current")
-        assert storage.calls == ["accept_epoch", "begin_epoch"]
+            pytest.fail("UPTODATE left before the epoch was accepted")
+        assert storage.calls == ["accept_epoch"]
         assert play.member.named("leading.established") == []
         storage.let_go()
         await established(play)
-        assert storage.stored.epoch == 1
+        assert storage.calls == ["accept_epoch"], "one write, and no other before it leads"
+        assert storage.stored == StoredVote(0, 0, 1)
+        await trio.sleep(0.1)
+        assert storage.stored == StoredVote(0, 1, 1)
 
 
 FULL = StorageError("acceptedEpoch: No space left on device")
 
 
-async def test_an_epoch_that_can_not_be_accepted_ends_the_member_before_the_second_gate(
+async def test_an_epoch_that_can_not_be_accepted_ends_the_member_before_it_leads(
     autojump_clock: MockClock,
 ) -> None:
     """EpochWriteFailureTest (ZOOKEEPER-2307)."""
@@ -619,33 +603,30 @@ async def test_an_epoch_that_can_not_be_accepted_ends_the_member_before_the_seco
         learner = await play.call(1)
         await learner.introduce()
         await learner.expect(PacketType.LEADERINFO)
-        await learner.expect_the_end()
+        await learner.until_closed()
         await play.member.ended.wait()
         await wait_all_tasks_blocked()
         assert play.failure == [FULL]
         assert storage.stored == StoredVote(0, 0, 0)
         assert storage.closed
+        assert play.member.named("leading.established") == []
 
 
-async def test_an_epoch_that_can_not_be_begun_ends_the_member_before_it_leads(
+async def test_an_epoch_that_can_not_be_made_current_ends_the_member_that_leads_it(
     autojump_clock: MockClock,
 ) -> None:
     """ZOOKEEPER-3701: it stops claiming."""
     storage = VirtualDisk()
     async with stage(storage=storage) as play:
         learner = await play.call(1)
-        await learner.introduce()
-        await learner.expect(PacketType.LEADERINFO)
+        await learner.join()
+        assert play.member.leads()
         storage.fails = FULL
-        await learner.acknowledge_epoch()
-        await learner.expect(PacketType.DIFF)
-        await learner.expect(PacketType.NEWLEADER)
-        await learner.expect_the_end()
         await play.member.ended.wait()
         await wait_all_tasks_blocked()
         assert play.failure == [FULL]
         assert storage.stored == StoredVote(0, 0, 1)
-        assert play.member.named("leading.established") == []
+        assert not play.member.leads()
 
 
 # Voters that have changed their minds (ZOOKEEPER-3109)

@@ -12,29 +12,29 @@ from trio_fle.ensemble import HostPort
 from trio_fle.sim.conditions import Latency
 from trio_fle.sim.members.disk import VirtualDisk
 from trio_fle.storage import Followed
-from trio_fle.vote import make_zxid
+from trio_fle.vote import StateSummary, make_zxid
 from trio_fle.wire.packet import LearnerInfo, PacketType, QuorumPacket, encode_learner_info, encode_packet
 
 
 @attrs.define(eq=False)
 class SlowStorage(VirtualDisk):
-    """Takes long to make an epoch the current one."""
+    """Takes long to accept an epoch."""
 
-    begin_s: float = 0.0
+    accept_s: float = 0.0
 
-    async def begin_epoch(self, epoch: int, followed: Followed | None) -> None:
+    async def accept_epoch(self, epoch: int, followed: Followed | None = None) -> None:
         with trio.CancelScope(shield=True):
-            await trio.sleep(self.begin_s)
-        await super().begin_epoch(epoch, followed)
+            await trio.sleep(self.accept_s)
+        await super().accept_epoch(epoch, followed)
 
 
-@pytest.mark.parametrize("begin_s", [0.5, 1.8, 2.4, 3.0])
+@pytest.mark.parametrize("accept_s", [0.5, 1.8, 2.4, 3.0])
 async def test_followers_with_disks_slower_than_the_lease_cost_no_leadership(
-    begin_s: float, autojump_clock: MockClock
+    accept_s: float, autojump_clock: MockClock
 ) -> None:
     async with watched(THREE) as (ensemble, _, witness):
         for sid in (1, 2):
-            ensemble.storages[sid] = SlowStorage(begin_s=begin_s)
+            ensemble.storages[sid] = SlowStorage(accept_s=accept_s)
         await ensemble.start()
         await trio.sleep(30)
         witness.assert_all_follow()
@@ -102,7 +102,7 @@ async def test_a_learner_can_not_use_up_the_epochs(claimed: int, sid: int, autoj
             await trio.sleep(0.02)
             if HostPort(host(3), 2888) in net.listeners:
                 stream = net.call(HostPort(host(3), 2888))
-                info = encode_learner_info(LearnerInfo(sid, config_version=0, marked=True))
+                info = encode_learner_info(LearnerInfo(sid, config_version=0, summary=StateSummary(0, 0)))
                 said = QuorumPacket(PacketType.OBSERVERINFO, make_zxid(claimed, 0), info)
                 await stream.send_all(encode_packet(said))
         await trio.sleep(5)

@@ -45,7 +45,7 @@ async def a_crash_between_two_epoch_files() -> None:
         storage = DurableStorage(path, path)
         await storage.load()
         await storage.accept_epoch(1)
-        await storage.begin_epoch(1, None)
+        await storage.begin_epoch(1)
         storage.close()
         (path / "version-2" / "currentEpoch").write_bytes(b"1")
         (path / "version-2" / "acceptedEpoch").write_bytes(b"0")

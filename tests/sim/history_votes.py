@@ -11,7 +11,7 @@ from trio_fle.election.electorate import Electorate
 from trio_fle.election.events import ConfigSeen, Established
 from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import build_ensemble
-from trio_fle.vote import LearnerType, PeerState, Vote
+from trio_fle.vote import LearnerType, PeerState, StateSummary, Vote
 from trio_fle.wire import Layout, Notification, decode_notification, encode_notification
 from trio_fle.zab import Discovery, Lease
 
@@ -273,11 +273,12 @@ def a_quorum_of_the_next_configuration() -> None:
 def the_epoch_of_an_observer() -> None:
     """An observer made up the quorum that settles the new epoch: a voter knew of a higher one."""
     ensemble = ensemble_of({1: "participant", 2: "participant", 3: "participant", 4: "observer"})
-    discovery = Discovery(Electorate(1, LearnerType.PARTICIPANT, True, ensemble, ensemble), 0, 0)
-    discovery.propose(1, 0)
-    discovery.propose(4, 2)
+    fresh = StateSummary(0, 0)
+    discovery = Discovery(Electorate(1, LearnerType.PARTICIPANT, True, ensemble, ensemble), fresh)
+    discovery.propose(1, 0, fresh)
+    discovery.propose(4, 2, fresh)
     assert not discovery.proposed.open, "one voter and an observer settle the new epoch"
-    discovery.propose(2, 7)
+    discovery.propose(2, 7, fresh)
     assert discovery.new_epoch == 8, f"epoch {discovery.new_epoch} is proposed, and 7 was accepted"
 
 

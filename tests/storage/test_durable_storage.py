@@ -56,35 +56,60 @@ def storage(request: pytest.FixtureRequest, directory: Directory) -> Iterator[St
 
 async def test_what_is_written_is_read_after_a_restart(storage: Storage) -> None:
     assert await storage.load() == StoredVote(0, 0, 0)
-    await storage.accept_epoch(3)
-    assert await storage.load() == StoredVote(0, 0, 3)
-    await storage.begin_epoch(3, Followed(2, 3, 2.5))
+    await storage.accept_epoch(3, Followed(2, 3, 2.5))
+    assert await storage.load() == StoredVote(0, 0, 3, Followed(2, 3, 2.5))
+    await storage.begin_epoch(3)
     assert await storage.load() == StoredVote(0, 3, 3, Followed(2, 3, 2.5))
-    await storage.remember_followed(None)
     await storage.accept_epoch(5)
     storage.close()
     assert await storage.load() == StoredVote(0, 3, 5)
     await storage.remember_followed(Followed(1, 5, 0.5))
-    await storage.begin_epoch(5, None)
+    await storage.begin_epoch(5)
+    await storage.remember_followed(None)
     assert await storage.load() == StoredVote(0, 5, 5)
+
+
+async def test_an_epoch_that_begins_soon_is_written_at_the_end_at_the_latest(storage: Storage) -> None:
+    await storage.load()
+    await storage.accept_epoch(3, Followed(2, 3, 2.5))
+    storage.begin_epoch_soon(3)
+    assert await storage.load() == StoredVote(0, 0, 3, Followed(2, 3, 2.5)), "nothing has been written yet"
+    await storage.settle()
+    assert await storage.load() == StoredVote(0, 3, 3, Followed(2, 3, 2.5))
+    await storage.settle()
+    storage.begin_epoch_soon(2)
+    await storage.settle()
+    assert await storage.load() == StoredVote(0, 3, 3, Followed(2, 3, 2.5))
+
+
+async def test_an_epoch_that_begins_soon_is_written_while_it_is_tended(storage: Storage) -> None:
+    await storage.load()
+    await storage.accept_epoch(3)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(storage.tend)
+        storage.begin_epoch_soon(3)
+        with trio.fail_after(LIMIT_S):
+            while (await storage.load()).epoch != 3:  # noqa: ASYNC110
+                await trio.sleep(FOLLOW_AFTER_S)
+        nursery.cancel_scope.cancel()
 
 
 async def test_to_begin_an_epoch_is_to_have_accepted_it(storage: Storage) -> None:
     await storage.load()
-    await storage.begin_epoch(4, None)
+    await storage.begin_epoch(4)
     assert await storage.load() == StoredVote(0, 4, 4)
     await storage.accept_epoch(9)
-    await storage.begin_epoch(4, None)
+    await storage.begin_epoch(4)
     assert await storage.load() == StoredVote(0, 4, 9)
 
 
 async def test_no_epoch_goes_back(storage: Storage) -> None:
     await storage.load()
-    await storage.begin_epoch(4, None)
+    await storage.begin_epoch(4)
     with pytest.raises(StorageError, match="acceptedEpoch: holds epoch 4, and was to be set back to 3"):
         await storage.accept_epoch(3)
     with pytest.raises(StorageError, match="currentEpoch: holds epoch 4, and was to be set back to 3"):
-        await storage.begin_epoch(3, None)
+        await storage.begin_epoch(3)
     assert await storage.load() == StoredVote(0, 4, 4)
 
 
@@ -95,7 +120,7 @@ async def test_every_call_is_a_checkpoint_and_cancelled_before_it_begins_does_no
     for call in (
         lambda: storage.load(),
         lambda: storage.accept_epoch(7),
-        lambda: storage.begin_epoch(7, None),
+        lambda: storage.begin_epoch(7),
         lambda: storage.remember_followed(Followed(1, 2, 3)),
     ):
         with trio.testing.assert_checkpoints():
@@ -111,7 +136,7 @@ async def test_storage_in_memory_fails_when_told_to() -> None:
     storage = VirtualDisk()
     await storage.accept_epoch(1)
     storage.fails = StorageError("full")
-    for call in (storage.load(), storage.accept_epoch(2), storage.begin_epoch(2, None)):
+    for call in (storage.load(), storage.accept_epoch(2), storage.begin_epoch(2)):
         with pytest.raises(StorageError, match="full"):
             await call
     assert (storage.stored, storage.writes) == (StoredVote(0, 0, 1), 1)
@@ -125,7 +150,7 @@ async def test_nothing_is_written_without_the_lock(directory: Directory) -> None
     storage.close()
     storage.close()
     with pytest.raises(RuntimeError, match="not loaded, or closed"):
-        await storage.begin_epoch(1, None)
+        await storage.begin_epoch(1)
     assert read_record(directory.version) is None
 
 
@@ -161,7 +186,7 @@ async def test_the_epoch_files_follow_while_it_is_tended_and_at_the_end(director
         with trio.fail_after(LIMIT_S):
             while epoch_files(directory) != (3, None):  # noqa: ASYNC110
                 await trio.sleep(FOLLOW_AFTER_S)
-        await storage.begin_epoch(4, None)
+        await storage.begin_epoch(4)
         nursery.cancel_scope.cancel()
     await storage.settle()
     assert epoch_files(directory) == (4, 4)
@@ -177,7 +202,7 @@ async def test_what_a_crash_kept_from_the_epoch_files_the_next_start_writes(
     crashed = DurableStorage(directory.data, directory.data)
     await crashed.load()
     if current:
-        await crashed.begin_epoch(current, None)
+        await crashed.begin_epoch(current)
     await crashed.accept_epoch(accepted)
     crashed.close()
     assert epoch_files(directory) == (None, None)
@@ -199,7 +224,7 @@ async def test_what_a_java_server_would_refuse_is_completed(directory: Directory
     directory.epochs("3", None)  # no acceptedEpoch: to ZooKeeper that is 0, and less than the current one
     storage = DurableStorage(directory.data, directory.data)
     await storage.load()
-    await storage.begin_epoch(3, None)
+    await storage.begin_epoch(3)
     await storage.settle()
     storage.close()
     assert epoch_files(directory) == (3, 3)
@@ -238,7 +263,7 @@ async def test_a_write_that_has_begun_is_finished_whoever_cancels_it(
 
     async def begin() -> None:
         try:
-            await storage.begin_epoch(7, Followed(2, 7, 2.5))
+            await storage.accept_epoch(7, Followed(2, 7, 2.5))
         finally:
             ended.set()
 
@@ -254,7 +279,7 @@ async def test_a_write_that_has_begun_is_finished_whoever_cancels_it(
                 assert not ended.is_set()
                 slow.go_on.set()
                 await ended.wait()
-        assert await storage.load() == StoredVote(0, 7, 7, Followed(2, 7, 2.5))
+        assert await storage.load() == StoredVote(0, 0, 7, Followed(2, 7, 2.5))
     storage.close()
 
 

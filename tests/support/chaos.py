@@ -104,12 +104,11 @@ def tell(checker: Checker, at: float, sid: int, event: Event) -> None:
             checker.decided(at, sid, event["round"], vote_of(event), joined=joined)
         case "leading.established":
             checker.established(at, sid, event["epoch"])
-            checker.acknowledged(sid, accepted=event["epoch"], current=event["epoch"])
+            checker.accepted(at, sid, event["epoch"], sid)
         case "following.synced":
-            checker.acknowledged(sid, accepted=event["epoch"], current=event["epoch"])
+            checker.acknowledged(sid, event["epoch"])
         case "member.started":
-            # the log tells the current epoch alone, and the accepted one is never below it
-            checker.holds(at, sid, accepted=event["epoch"], current=event["epoch"])
+            checker.holds(at, sid, event["accepted_epoch"])
 
 
 def vote_of(event: Event) -> Vote:

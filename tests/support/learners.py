@@ -16,7 +16,7 @@ from trio_fle.sim.members.disk import VirtualDisk
 from trio_fle.sim.members.ensemble import VirtualMember, ensemble_of
 from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.storage import Followed, StoredVote
-from trio_fle.vote import PeerState, Vote, make_zxid
+from trio_fle.vote import PeerState, StateSummary, Vote, make_zxid
 from trio_fle.wire import (
     FrameBuffer,
     Notification,
@@ -30,6 +30,7 @@ from trio_fle.wire.packet import (
     LearnerInfo,
     PacketType,
     QuorumPacket,
+    decode_learner_info,
     encode_leader_info,
     encode_learner_info,
 )
@@ -109,13 +110,13 @@ class HeldStorage(VirtualDisk):
     calls: list[str] = attrs.field(factory=list)
     _go: trio.Event = attrs.field(factory=trio.Event, init=False)
 
-    async def accept_epoch(self, epoch: int) -> None:
+    async def accept_epoch(self, epoch: int, followed: Followed | None = None) -> None:
         await self._hold("accept_epoch")
-        await VirtualDisk.accept_epoch(self, epoch)
+        await VirtualDisk.accept_epoch(self, epoch, followed)
 
-    async def begin_epoch(self, epoch: int, followed: Followed | None) -> None:
+    async def begin_epoch(self, epoch: int) -> None:
         await self._hold("begin_epoch")
-        await VirtualDisk.begin_epoch(self, epoch, followed)
+        await VirtualDisk.begin_epoch(self, epoch)
 
     async def _hold(self, name: str) -> None:
         self.calls.append(name)
@@ -147,8 +148,11 @@ class ScriptedLearner:
         kind: int = PacketType.FOLLOWERINFO,
         marked: bool = True,
         config_version: int = 0,
+        zxid: int = 0,
+        epoch: int = 0,
     ) -> None:
-        info = LearnerInfo(self.sid, config_version=config_version, marked=marked)
+        summary = StateSummary(epoch, zxid) if marked else None
+        info = LearnerInfo(self.sid, config_version=config_version, summary=summary)
         await self.send(kind, make_zxid(accepted, 0), encode_learner_info(info))
 
     async def expect(self, kind: PacketType) -> QuorumPacket:
@@ -160,12 +164,12 @@ class ScriptedLearner:
         await self.send(PacketType.ACKEPOCH, zxid, epoch.to_bytes(4, "big", signed=True))
 
     async def discover(self, *, accepted: int = 0, zxid: int = 0, epoch: int = 0) -> int:
-        """Pass the first two gates; return the new epoch's zxid."""
-        await self.introduce(accepted=accepted)
+        """Pass the first gate, and acknowledge the epoch; return its zxid."""
+        await self.introduce(accepted=accepted, zxid=zxid, epoch=epoch)
         leader_info = await self.expect(PacketType.LEADERINFO)
-        await self.acknowledge_epoch(zxid, epoch)
         await self.expect(PacketType.DIFF)
         await self.expect(PacketType.NEWLEADER)
+        await self.acknowledge_epoch(zxid, epoch)
         return leader_info.zxid
 
     async def join(self, **known: int) -> int:
@@ -250,16 +254,28 @@ class ScriptedLeader:
         await self.send(PacketType.LEADERINFO, make_zxid(epoch, 0), info)
 
     async def discover(self, epoch: int, *, lease_s: float | None = SYNC_S) -> QuorumPacket:
-        """Take a caller in; return its ACKEPOCH."""
+        """Take a caller in; return its ACKEPOCH: one of ours waits for NEWLEADER before it says that."""
         await self.accept()
         await self.offer(epoch, lease_s=lease_s)
+        if lease_s is not None:
+            await self.send(PacketType.DIFF, self.summary.zxid)
+            await self.send(PacketType.NEWLEADER, make_zxid(epoch, 0))
         return await self.expect(PacketType.ACKEPOCH)
+
+    @property
+    def summary(self) -> StateSummary:
+        """The history that the present caller told."""
+        info = decode_learner_info(self.info.data)
+        assert info is not None
+        assert info.summary is not None
+        return info.summary
 
     async def synchronize(self, epoch: int, *, lease_s: float | None = SYNC_S) -> None:
         """Take a caller in, up to its acknowledgement of NEWLEADER."""
         acknowledged = await self.discover(epoch, lease_s=lease_s)
-        await self.send(PacketType.DIFF, acknowledged.zxid)
-        await self.send(PacketType.NEWLEADER, make_zxid(epoch, 0))
+        if lease_s is None:
+            await self.send(PacketType.DIFF, acknowledged.zxid)
+            await self.send(PacketType.NEWLEADER, make_zxid(epoch, 0))
         assert (await self.expect(PacketType.ACK)).zxid == make_zxid(epoch, 0)
 
     async def lead(self, epoch: int, *, lease_s: float | None = SYNC_S) -> None:

@@ -1,4 +1,4 @@
-"""The three gates between an election and a leadership: who opens them, with which epoch."""
+"""The two gates between an election and a leadership: who opens them, with which epoch."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,7 +7,7 @@ from core_driver import ensemble_of
 
 from trio_fle.election.electorate import Electorate
 from trio_fle.ensemble import build_ensemble
-from trio_fle.vote import UNTRUSTED_ZXID, LearnerType, make_zxid
+from trio_fle.vote import UNTRUSTED_ZXID, LearnerType, StateSummary, make_zxid
 from trio_fle.zab import AheadError, Discovery
 
 THREE = dict.fromkeys((1, 2, 3), "participant")
@@ -24,28 +24,20 @@ def discovery(
     """A leader's view at its start; it has proposed nothing yet."""
     ensemble = ensemble_of(roles, *groups)
     electorate = Electorate(me, LearnerType.PARTICIPANT, True, ensemble, ensemble)
-    made = Discovery(electorate, zxid, epoch)
+    made = Discovery(electorate, StateSummary(epoch, zxid))
     assert made.new_epoch == -1
     return made
 
 
-def propose(at: Discovery, sid: int) -> bool:
-    return at.propose(sid, 0)
-
-
-def acknowledge(at: Discovery, sid: int) -> bool:
-    return at.acknowledge(sid, at.zxid, at.epoch)
+def propose(at: Discovery, sid: int, accepted: int = 0) -> bool:
+    return at.propose(sid, accepted, at.summary)
 
 
 def synchronize(at: Discovery, sid: int) -> bool:
-    return at.synchronize(sid, make_zxid(at.new_epoch, 0))
+    return at.synchronize(sid, make_zxid(at.new_epoch, 0), first=True)
 
 
-GATES = [
-    pytest.param(propose, id="propose"),
-    pytest.param(acknowledge, id="acknowledge"),
-    pytest.param(synchronize, id="synchronize"),
-]
+GATES = [pytest.param(propose, id="propose"), pytest.param(synchronize, id="synchronize")]
 
 
 @pytest.mark.parametrize("enter", GATES)
@@ -100,7 +92,7 @@ def test_a_gate_that_is_open_stays_open_whoever_goes_away(enter: Pass) -> None:
     enter(at, 3)
     assert enter(at, 1)
     at.lose(1)
-    assert [at.proposed.open, at.acknowledged.open, at.synchronized.open].count(True) == 1
+    assert [at.proposed.open, at.synchronized.open].count(True) == 1
 
 
 @pytest.mark.parametrize("enter", GATES)
@@ -133,48 +125,44 @@ def test_a_hierarchy_wants_most_of_most_groups(enter: Pass) -> None:
 )
 def test_the_new_epoch_is_higher_than_each_that_was_told(accepted: dict[int, int], new_epoch: int) -> None:
     at = discovery(OBSERVED)
-    opened = [at.propose(sid, epoch) for sid, epoch in accepted.items()]
+    opened = [propose(at, sid, epoch) for sid, epoch in accepted.items()]
     assert opened == [False] * (len(accepted) - 1) + [True]
     assert at.new_epoch == new_epoch
 
 
 def test_an_epoch_that_is_told_once_the_new_one_is_settled_changes_nothing() -> None:
     at = discovery(THREE)
-    at.propose(3, 0)
-    at.propose(1, 0)
-    assert not at.propose(2, 100)
+    propose(at, 3, 0)
+    propose(at, 1, 0)
+    assert not propose(at, 2, 100)
     assert at.new_epoch == 1
 
 
 def test_a_learner_that_left_before_the_gate_opened_still_raises_the_epoch() -> None:
     """It may have accepted that epoch: none that is as low may be proposed."""
     at = discovery(THREE)
-    at.propose(1, 6)
+    propose(at, 1, 6)
     at.lose(1)
-    at.propose(3, 0)
-    assert at.propose(2, 0)
+    propose(at, 3, 0)
+    assert propose(at, 2, 0)
     assert at.new_epoch == 7
 
 
-def test_who_had_accepted_the_epoch_before_does_not_count() -> None:
-    """Its -1 says that another leader may have proposed the same epoch to it."""
+def test_who_had_accepted_the_epoch_of_another_leader_does_not_count() -> None:
+    """Else a quorum could accept the same epoch of two leaders."""
     at = discovery(THREE, zxid=make_zxid(1, 5), epoch=1)
-    at.acknowledge(3, at.zxid, 1)
-    assert not at.acknowledge(1, at.zxid, None)
-    assert not at.acknowledged.open
-    assert at.acknowledge(2, at.zxid, 1)
-
-
-def test_who_had_accepted_the_epoch_before_is_not_checked_either() -> None:
-    at = discovery(THREE, zxid=make_zxid(1, 5), epoch=1)
-    assert not at.acknowledge(1, make_zxid(9, 9), None)
+    new = make_zxid(at.new_epoch, 0)
+    at.synchronize(3, new, first=True)
+    assert not at.synchronize(1, new, first=False)
+    assert not at.synchronized.open
+    assert at.synchronize(2, new, first=True)
 
 
 def test_a_history_that_is_not_to_be_trusted_does_not_count() -> None:
     at = discovery(THREE)
-    at.acknowledge(3, 0, 0)
-    assert not at.acknowledge(1, UNTRUSTED_ZXID, 0)
-    assert at.acknowledge(2, 0, 0)
+    propose(at, 3)
+    assert not at.propose(1, 0, StateSummary(0, UNTRUSTED_ZXID))
+    assert propose(at, 2)
 
 
 @pytest.mark.parametrize(
@@ -192,59 +180,60 @@ def test_a_history_that_is_not_to_be_trusted_does_not_count() -> None:
 def test_a_learner_that_has_seen_more_than_its_leader_is_refused(epoch: int, zxid: int, ahead: bool) -> None:
     """Zab1_0Test.testLeaderBehind; current epochs are compared before zxids."""
     at = discovery(THREE, zxid=make_zxid(2, 5), epoch=2)
-    at.acknowledge(3, at.zxid, at.epoch)
+    propose(at, 3)
     if ahead:
         with pytest.raises(AheadError, match="ahead"):
-            at.acknowledge(1, zxid, epoch)
-        assert not at.acknowledged.open
+            at.propose(1, 2, StateSummary(epoch, zxid))
+        assert not at.proposed.open
     else:
-        assert at.acknowledge(1, zxid, epoch)
+        assert at.propose(1, 2, StateSummary(epoch, zxid))
 
 
 @pytest.mark.parametrize("observer", [4, 77])
 def test_an_observer_that_is_ahead_is_refused_as_well(observer: int) -> None:
     at = discovery(OBSERVED)
     with pytest.raises(AheadError):
-        at.acknowledge(observer, 1, 0)
+        at.propose(observer, 0, StateSummary(0, 1))
 
 
-def test_a_refused_learner_does_not_hold_up_the_others() -> None:
+def test_a_refused_learner_does_not_hold_up_the_others_and_its_epoch_is_not_used_again() -> None:
     at = discovery(THREE)
-    at.acknowledge(3, 0, 0)
+    propose(at, 3)
     with pytest.raises(AheadError):
-        at.acknowledge(1, 5, 0)
-    assert at.acknowledge(2, 0, 0)
+        at.propose(1, 6, StateSummary(0, 5))
+    assert propose(at, 2)
+    assert at.new_epoch == 7
 
 
-def test_a_late_learner_is_not_checked_against_an_established_leader() -> None:
+def test_a_learner_that_comes_after_a_quorum_is_not_checked() -> None:
     at = discovery(THREE)
-    at.acknowledge(3, 0, 0)
-    at.acknowledge(1, 0, 0)
-    assert not at.acknowledge(2, make_zxid(5, 5), 5)
+    propose(at, 3)
+    propose(at, 1)
+    assert not at.propose(2, 0, StateSummary(5, make_zxid(5, 5)))
 
 
 @pytest.mark.parametrize("zxid", [0, make_zxid(1, 1), make_zxid(2, 0), make_zxid(0, 1), -1])
-def test_only_the_zxid_of_newleader_counts_at_the_third_gate(zxid: int) -> None:
+def test_only_the_zxid_of_newleader_counts_at_the_second_gate(zxid: int) -> None:
     at = discovery(THREE)
-    at.propose(3, 0)
-    at.propose(1, 0)
-    at.synchronize(3, make_zxid(1, 0))
-    assert not at.synchronize(1, zxid)
+    propose(at, 3, 0)
+    propose(at, 1, 0)
+    at.synchronize(3, make_zxid(1, 0), first=True)
+    assert not at.synchronize(1, zxid, first=True)
     assert not at.synchronized.open
-    assert at.synchronize(1, make_zxid(1, 0))
+    assert at.synchronize(1, make_zxid(1, 0), first=True)
 
 
 def test_a_single_voter_passes_every_gate_alone() -> None:
     at = discovery({3: "participant", 4: "observer"})
-    assert [propose(at, 3), acknowledge(at, 3), synchronize(at, 3)] == [True] * 3
+    assert [propose(at, 3), synchronize(at, 3)] == [True] * 2
 
 
 def test_while_a_configuration_is_pending_a_quorum_of_both_is_wanted() -> None:
     current, seen = ensemble_of(THREE), ensemble_of(FIVE, version=5)
-    at = Discovery(Electorate(3, LearnerType.PARTICIPANT, True, current, seen), 0, 0)
-    assert not at.propose(3, 0)
-    assert not at.propose(1, 0)
-    assert at.propose(5, 0)
+    at = Discovery(Electorate(3, LearnerType.PARTICIPANT, True, current, seen), StateSummary(0, 0))
+    assert not propose(at, 3, 0)
+    assert not propose(at, 1, 0)
+    assert propose(at, 5, 0)
 
 
 TWO = dict.fromkeys((1, 2), "participant")
@@ -254,16 +243,15 @@ def alone(me: int, roles: Mapping[int, str] = TWO) -> Discovery:
     """A leader's view where there is an oracle."""
     lines = {f"server.{sid}": f"h:{sid}:{1000 + sid}:{role}" for sid, role in roles.items()}
     ensemble = build_ensemble(lines, 0, oracle=True)
-    return Discovery(Electorate(me, LearnerType.PARTICIPANT, True, ensemble, ensemble), 0, 0)
+    return Discovery(Electorate(me, LearnerType.PARTICIPANT, True, ensemble, ensemble), StateSummary(0, 0))
 
 
-@pytest.mark.parametrize("gate", ["proposed", "acknowledged", "synchronized"])
+@pytest.mark.parametrize("gate", ["proposed", "synchronized"])
 def test_a_gate_opens_for_the_leader_alone_once_that_has_passed(gate: str) -> None:
     at = alone(1)
     assert not getattr(at, gate).open_alone()
-    at.propose(1, 0)
-    at.acknowledge(1, 0, 0)
-    at.synchronize(1, make_zxid(at.new_epoch, 0))
+    propose(at, 1)
+    synchronize(at, 1)
     assert not getattr(at, gate).open
     assert getattr(at, gate).open_alone()
     assert getattr(at, gate).open
@@ -275,15 +263,15 @@ def test_a_gate_opens_for_the_leader_alone_once_that_has_passed(gate: str) -> No
 def test_each_of_two_with_an_oracle_has_every_other_epoch(me: int, accepted: int, epoch: int) -> None:
     """Neither knows what the other used while it led alone."""
     at = alone(me)
-    at.propose(me, accepted)
+    propose(at, me, accepted)
     assert at.new_epoch == epoch
 
 
 @pytest.mark.parametrize("me", [1, 2])
 def test_the_epoch_is_of_the_leader_s_own_whoever_raised_it(me: int) -> None:
     at = alone(me)
-    at.propose(me, 3)
-    at.propose(3 - me, 8)
+    propose(at, me, 3)
+    propose(at, 3 - me, 8)
     assert at.proposed.open
     assert at.new_epoch > 8
     assert at.new_epoch % 2 == me - 1
@@ -292,5 +280,5 @@ def test_the_epoch_is_of_the_leader_s_own_whoever_raised_it(me: int) -> None:
 def test_of_three_with_an_oracle_each_has_the_next_epoch() -> None:
     for me in (1, 2, 3):
         at = alone(me, THREE)
-        at.propose(me, 4)
+        propose(at, me, 4)
         assert at.new_epoch == 5

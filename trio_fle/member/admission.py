@@ -37,11 +37,11 @@ class Admission:
     def check(self, handler: LearnerHandler, electorate: Electorate, *, leads: bool) -> None:
         """Raise ``PeerError`` for one that can't be led; ``leads`` says whether others follow already."""
         info, ours = handler.info, self.membership.config.ensemble.version
-        if not info.marked and self.credible(handler):
+        if info.summary is None and self.credible(handler):
             self._meet_foreign(handler)
         if (info.config_version or 0) > ours and self.credible(handler):
             self._meet_newer(handler, electorate, leads)
-        if not info.marked:
+        if info.summary is None:
             raise PeerError(f"server {handler.sid} is no trio-fle member, and can't follow one")
         if not -1 <= handler.accepted_epoch < MAX_EPOCH:
             raise PeerError(f"it claims to have accepted epoch {handler.accepted_epoch}")

@@ -16,10 +16,10 @@ _RECHECK_S: Final = 1.0
 
 @attrs.define(eq=False)
 class Commitments:
-    """The two epochs, durable before anybody is told of them, and the promise that the lease rests on.
+    """Two epochs, of which the accepted one is durable before it is acknowledged; and a leader's promise.
 
-    ``clock`` is the lease clock: it counts on while the machine sleeps. Raises ``StorageError`` where
-    something can't be made durable; then nothing in memory has changed.
+    The lease rests on that promise. ``clock`` is the lease clock: it counts on while the machine sleeps.
+    Raises ``StorageError`` where something can't be made durable; then nothing in memory has changed.
     """
 
     storage: Storage
@@ -28,6 +28,8 @@ class Commitments:
     promise: Promise | None = attrs.field(default=None, init=False)
     heard_epoch: int = attrs.field(default=-1, init=False)
     """The highest epoch that a voter is known to have accepted: the next one proposed is higher."""
+    _accepted_of: tuple[int, int] = attrs.field(default=(-1, -1), init=False)
+    """The epoch that was accepted last, and whose it was; a restart forgets that."""
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -36,24 +38,38 @@ class Commitments:
             until = self.clock() + followed.lease_s
             self.promise = Promise(followed.leader, followed.epoch, until)
 
-    async def accept(self, epoch: int) -> bool:
-        """Promise ``epoch`` to its leader; False where that had been done before.
-
-        Raises ``PeerError`` for an epoch that is older than one accepted.
-        """
-        accepted = self.stored.accepted_epoch
-        if epoch < accepted:
+    def refuse_older(self, epoch: int) -> None:
+        """Raise ``PeerError`` for an epoch that is older than one accepted."""
+        if epoch < (accepted := self.stored.accepted_epoch):
             raise PeerError(f"it proposes epoch {epoch}, and {accepted} has been accepted")
-        if epoch == accepted:
-            return False
-        await self.storage.accept_epoch(epoch)
-        self.stored = attrs.evolve(self.stored, accepted_epoch=epoch)
-        return True
 
-    async def begin(self, epoch: int, followed: Followed | None) -> None:
-        """Make ``epoch`` the current one: everything that its leader holds is held here."""
-        await self.storage.begin_epoch(epoch, followed)
-        self.stored = attrs.evolve(self.stored, epoch=epoch, followed=followed)
+    async def accept(self, leader: int, epoch: int, followed: Followed | None = None) -> bool:
+        """Accept ``epoch``, of ``leader``, and remember the promise that goes with it, in one write.
+
+        Returns whether ``leader`` is the first whose epoch of that number was accepted: of all that propose
+        the same, a quorum does so for one at most. Raises ``PeerError`` for one older than that accepted.
+        """
+        self.refuse_older(epoch)
+        stored = self.stored
+        if epoch > stored.accepted_epoch or followed != stored.followed:
+            await self.storage.accept_epoch(epoch, followed)
+            self.stored = attrs.evolve(stored, accepted_epoch=epoch, followed=followed)
+        if epoch > stored.accepted_epoch:
+            self._accepted_of = epoch, leader
+        return self._accepted_of == (epoch, leader)
+
+    async def begin(self, epoch: int) -> None:
+        """Make ``epoch`` the current one, durably: everything that its leader holds is held here."""
+        await self.storage.begin_epoch(epoch)
+        self.stored = attrs.evolve(self.stored, epoch=epoch)
+
+    def begin_soon(self, epoch: int) -> None:
+        """Make ``epoch``, whose leader is established, the current one; durable soon.
+
+        That is enough for an epoch without transactions, one of a leader of ours.
+        """
+        self.storage.begin_epoch_soon(epoch)
+        self.stored = attrs.evolve(self.stored, epoch=epoch)
 
     def renew(
         self, leader: int, epoch: int, lease_s: float, arrived: float, where: HostPort | None = None

@@ -25,7 +25,7 @@ from trio_fle.member.together import first_of
 from trio_fle.peers import Transport
 from trio_fle.peers.streams import close
 from trio_fle.storage import Followed
-from trio_fle.vote import LearnerType, epoch_of, make_zxid
+from trio_fle.vote import LearnerType, StateSummary, epoch_of, make_zxid
 from trio_fle.wire.packet import (
     LearnerInfo,
     PacketType,
@@ -198,14 +198,16 @@ class Learner:
             await self._take(link, await link.receive())
 
     async def _discover(self, link: LearnerLink) -> None:
-        """Learn the new epoch and accept it, once no promise to another leader stands against it.
+        """Learn the new epoch, once no promise to another leader stands against it.
 
         Nothing is told before that: else the new epoch would be settled, and accepted by others, while its
         leader can't be followed yet; whoever accepted it could follow no leader of a lower one either.
+        One of ours sends NEWLEADER at once, so the epoch is accepted together with that.
         """
         await self._wait_free(link)
         kind = PacketType.OBSERVERINFO if self._observes else PacketType.FOLLOWERINFO
-        info = LearnerInfo(self.config.myid, config_version=self.config.ensemble.version, marked=True)
+        summary = StateSummary(self.commitments.stored.epoch, self.zxid)
+        info = LearnerInfo(self.config.myid, config_version=self.config.ensemble.version, summary=summary)
         accepted = make_zxid(self.commitments.stored.accepted_epoch, 0)
         await link.send(QuorumPacket(kind, accepted, encode_learner_info(info)))
         packet = await link.receive()
@@ -213,10 +215,15 @@ class Learner:
             raise MalformedMessageError(f"it sent packet {packet.type}, not LEADERINFO")
         self.epoch = epoch_of(packet.zxid)
         self._lease_s = decode_leader_info(packet.data).lease_s
-        first = await self.commitments.accept(self.epoch)
-        epoch = self.commitments.stored.epoch if first else -1
-        data = epoch.to_bytes(4, "big", signed=True)
-        await link.send(QuorumPacket(PacketType.ACKEPOCH, self.zxid, data))
+        self.commitments.refuse_older(self.epoch)
+        if self._lease_s is None:
+            is_new = self.epoch > self.commitments.stored.accepted_epoch
+            await self.commitments.accept(self.leader, self.epoch)
+            await link.send(self._ackepoch(is_new))
+
+    def _ackepoch(self, counts: bool) -> QuorumPacket:
+        epoch = self.commitments.stored.epoch if counts else -1
+        return QuorumPacket(PacketType.ACKEPOCH, self.zxid, epoch.to_bytes(4, "big", signed=True))
 
     async def _wait_free(self, link: LearnerLink) -> None:
         if not self.commitments.binds(self.leader):
@@ -243,7 +250,7 @@ class Learner:
             await self._reconfigure(packet)
         if epoch_of(packet.zxid) != self.epoch:
             raise MalformedMessageError(
-                f"it sent NEWLEADER of epoch {epoch_of(packet.zxid)}, after epoch {self.epoch} was accepted"
+                f"it sent NEWLEADER of epoch {epoch_of(packet.zxid)}, after LEADERINFO of epoch {self.epoch}"
             )
         ensemble = self.membership.read(packet.data)
         seen = await self.membership.see(ensemble)
@@ -259,17 +266,22 @@ class Learner:
             )
         if not synchronized.held and not self._observes:
             raise UnstoredError(f"{synchronized.sync.name} up to 0x{synchronized.zxid:x}")
-        self.zxid = synchronized.zxid
-        if not self._observes:
-            lease_s = self._lease_s
-            followed = None if lease_s is None else Followed(self.leader, self.epoch, lease_s)
-            await self.commitments.begin(self.epoch, followed)
-        self._promise(link, arrived)
         acknowledgement = QuorumPacket(PacketType.ACK, make_zxid(self.epoch, 0))
-        await link.send(acknowledgement)
+        acknowledgements = [acknowledgement]
+        if self._lease_s is not None:
+            followed = None if self._observes else Followed(self.leader, self.epoch, self._lease_s)
+            first = await self.commitments.accept(self.leader, self.epoch, followed)
+            acknowledgements.insert(0, self._ackepoch(first))
+        elif not self._observes:
+            await self.commitments.begin(self.epoch)
+        self.zxid = synchronized.zxid
+        self._promise(link, arrived)
+        await link.send(*acknowledgements)
         while (packet := await link.receive()).type != PacketType.UPTODATE:
             await self._take(link, packet)
         await self._adopt(synchronized.ensemble)
+        if self._lease_s is not None and not self._observes:
+            self.commitments.begin_soon(self.epoch)
         await link.send(acknowledgement)
 
     def _promise(self, link: LearnerLink, arrived: float) -> None:

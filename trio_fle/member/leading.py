@@ -1,4 +1,4 @@
-"""Leading: the quorum port's other side, from the three gates to the last answer that the lease rests on.
+"""Leading: the quorum port's other side, from the gates to the last answer that the lease rests on.
 
 Source: ``Leader``. What differs is the lease: a Java leader is one until it finds out; this one only as long
 as a quorum's promises last (ARCHITECTURE.md, "The lease").
@@ -35,7 +35,7 @@ from trio_fle.member.together import said
 from trio_fle.peers import Transport
 from trio_fle.peers.listening import accept_all, close_all
 from trio_fle.peers.streams import close
-from trio_fle.vote import make_zxid
+from trio_fle.vote import StateSummary, make_zxid
 from trio_fle.wire.packet import PacketType, QuorumPacket
 from trio_fle.zab import Discovery, Lease
 
@@ -87,8 +87,6 @@ class Leading:
     _admission: Admission = attrs.field(init=False)
     _proposed: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set once the new epoch is settled."""
-    _begun: trio.Event = attrs.field(factory=trio.Event, init=False)
-    """Set once a quorum, this member among it, has accepted it durably."""
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _establishing: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _why: str = attrs.field(default="", init=False)
@@ -100,7 +98,7 @@ class Leading:
         self.config, self.learners = config, Learners(self._lost)
         self._callers = Callers(config.sync_s)
         self._admission = Admission(self.membership, self.credible, self.retire, self.give_up, self.log)
-        self.discovery = Discovery(self.electorate, stored.zxid, stored.epoch)
+        self.discovery = Discovery(self.electorate, StateSummary(stored.epoch, stored.zxid))
         self.alone = Alone(self.electorate, self.clock, self.oracle, self._present, config.tick_s)
         self.lease = Lease(
             me,
@@ -126,34 +124,35 @@ class Leading:
         """Return the time of the lease clock."""
         return self.commitments.clock()
 
-    async def wait_proposed(self, handler: LearnerHandler, accepted_epoch: int) -> int:
-        """Pass the first gate; return the new epoch."""
+    @property
+    def zxid(self) -> int:
+        """The last zxid here."""
+        return self.discovery.summary.zxid
+
+    async def wait_proposed(self, handler: LearnerHandler) -> int:
+        """Pass the first gate; return the new epoch. Raises ``AheadError``."""
+        accepted_epoch, summary = handler.accepted_epoch, handler.info.summary
+        assert summary is not None, "it was admitted without one"
         if self._is_past(accepted_epoch) and self.credible(handler):
             self.commitments.heard_epoch = max(self.commitments.heard_epoch, accepted_epoch)
             self.give_up(f"server {handler.sid} has accepted epoch {accepted_epoch}: it can't follow a lower")
         # whom no configuration names raises no epoch
         known = handler.sid in self.config.servers
-        self.discovery.propose(handler.sid, accepted_epoch if known else -1)
+        self.discovery.propose(handler.sid, accepted_epoch if known else -1, summary)
         self._tell()
-        await self._proposed.wait()
+        if self.membership.lacks_version or not self.discovery.proposed.open:
+            await self._proposed.wait()
         return self.discovery.new_epoch
 
     def _is_past(self, accepted_epoch: int) -> bool:
         return self.discovery.proposed.open and accepted_epoch > self.discovery.new_epoch
 
-    async def wait_acknowledged(self, handler: LearnerHandler, zxid: int, epoch: int | None) -> int:
-        """Pass the second gate; return the leader's last zxid. Raises ``AheadError``."""
-        self.discovery.acknowledge(handler.sid, zxid, epoch)
-        self._tell()
-        await self._begun.wait()
-        return self.discovery.zxid
-
-    def synchronized(self, handler: LearnerHandler, zxid: int, sent_at: float) -> None:
-        """Note that one has come to the third gate: its acknowledgement counts like the answer to a ping."""
+    def synchronized(self, handler: LearnerHandler, zxid: int, sent_at: float, *, first: bool) -> None:
+        """Note that one has come to the second gate: its acknowledgement counts like the answer to a ping."""
         self.learners.end_others(handler, lambda older: True)
         if zxid == make_zxid(self.discovery.new_epoch, 0):
             self.answered(handler, sent_at)
-        self.discovery.synchronize(handler.sid, zxid)
+        self.discovery.synchronize(handler.sid, zxid, first=first)
         self._tell()
         if self.leadership is not None:
             handler.up_to_date()
@@ -236,7 +235,7 @@ class Leading:
                     await leadership.wait_vacated()
 
     async def _establish(self) -> str | None:
-        """Pass all three gates with a quorum; return why that failed, where it did."""
+        """Pass both gates with a quorum; return why that failed, where it did."""
         me, discovery, stored = self.electorate.me, self.discovery, self.commitments.stored
         passes, began = self.alone.passes, trio.current_time()
         if self.commitments.binds(me):  # seldom: the leader before was found gone during the election
@@ -244,25 +243,21 @@ class Leading:
                 await self.commitments.wait_free(me)
             if self.commitments.binds(me):
                 return "the lease of the leader before has not run out"
-        discovery.propose(me, max(stored.accepted_epoch, self.commitments.heard_epoch))
+        discovery.propose(me, max(stored.accepted_epoch, self.commitments.heard_epoch), discovery.summary)
         if not await self._until(lambda: passes(discovery.proposed)):
             return f"no quorum told its epoch in {self.config.init_s:g} s"
-        # whoever waits at a gate goes on while our own disk works: we pass the next gate once that is done
-        self._proposed.set()
-        await self.commitments.accept(discovery.new_epoch)
-        discovery.acknowledge(me, stored.zxid, stored.epoch)
-        if not await self._until(lambda: passes(discovery.acknowledged)):
-            return f"no quorum acknowledged epoch {discovery.new_epoch} in {self.config.init_s:g} s"
         await self.membership.propose(discovery.new_epoch)
-        self._begun.set()
+        # learners go on while our own disk works: we pass the next gate ourselves once that is done
+        self._proposed.set()
         self.tell_phase(Phase.SYNCHRONIZATION)
-        await self.commitments.begin(discovery.new_epoch, None)
-        discovery.synchronize(me, make_zxid(discovery.new_epoch, 0))
+        await self.commitments.accept(me, discovery.new_epoch)
+        discovery.synchronize(me, make_zxid(discovery.new_epoch, 0), first=True)
         if not await self._until(lambda: passes(discovery.synchronized) and self._doubt_in_s() > 0):
             return f"no quorum was synchronized in {self.config.init_s:g} s"
         if why := await self.membership.commit_pending() or self._why:
             return why  # maybe at the very moment at which nothing else was missing
         self.electorate = self.electorate.under(self.membership.config.ensemble)
+        self.commitments.begin_soon(discovery.new_epoch)
         self._begin_leadership(trio.current_time() - began)
         return None
 

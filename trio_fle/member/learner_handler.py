@@ -36,16 +36,18 @@ class LeaderSide(Protocol):
     def config_text(self) -> bytes:
         """The configuration that NEWLEADER carries."""
 
-    async def wait_proposed(self, handler: "LearnerHandler", accepted_epoch: int) -> int:
-        """Pass the first gate; return the new epoch."""
+    @property
+    def zxid(self) -> int:
+        """The leader's last zxid."""
 
-    async def wait_acknowledged(self, handler: "LearnerHandler", zxid: int, epoch: int | None) -> int:
-        """Pass the second gate; return the leader's last zxid. Raises ``AheadError``."""
+    async def wait_proposed(self, handler: "LearnerHandler") -> int:
+        """Pass the first gate; return the new epoch. Raises ``AheadError``."""
 
-    def synchronized(self, handler: "LearnerHandler", zxid: int, sent_at: float) -> None:
-        """Note that it has come to the third gate, with the answer to what was sent at ``sent_at``.
+    def synchronized(self, handler: "LearnerHandler", zxid: int, sent_at: float, *, first: bool) -> None:
+        """Note that it has come to the second gate, with the answer to what was sent at ``sent_at``.
 
-        It is told ``up_to_date`` once that is passed.
+        ``first``: it has accepted the epoch of this leader, and of no other one before. It is told
+        ``up_to_date`` once the gate is passed.
         """
 
     def answered(self, handler: "LearnerHandler", sent_at: float) -> None:
@@ -91,37 +93,35 @@ class LearnerHandler:
         self.link.check_heard()
 
     async def _synchronize(self, leader: LeaderSide) -> None:
-        new_epoch = await leader.wait_proposed(self, self.accepted_epoch)
+        """Send all up to NEWLEADER: what ACKEPOCH says of a learner's history, ours have said before."""
+        new = make_zxid(await leader.wait_proposed(self), 0)
         info = LeaderInfo(PROTOCOL_VERSION, leader.lease_s)
-        await self.link.send(
-            QuorumPacket(PacketType.LEADERINFO, make_zxid(new_epoch, 0), encode_leader_info(info))
-        )
-        zxid = await leader.wait_acknowledged(self, *await self._receive_ackepoch())
         sent_at = leader.clock()
         await self.link.send(
-            QuorumPacket(PacketType.DIFF, zxid),
-            QuorumPacket(PacketType.NEWLEADER, make_zxid(new_epoch, 0), leader.config_text),
+            QuorumPacket(PacketType.LEADERINFO, new, encode_leader_info(info)),
+            QuorumPacket(PacketType.DIFF, leader.zxid),
+            QuorumPacket(PacketType.NEWLEADER, new, leader.config_text),
         )
+        first = await self._receive_ackepoch()
         packet = await self.link.receive()
         if packet.type != PacketType.ACK:
             raise MalformedMessageError(f"it sent packet {packet.type}, not the ACK of NEWLEADER")
         self.link.patience_s = self.sync_s
         self.synced = True
-        leader.synchronized(self, packet.zxid, sent_at)
+        leader.synchronized(self, packet.zxid, sent_at, first=first)
 
     def up_to_date(self) -> None:
         """Queue that its leader leads: the last gate is passed."""
         self._queue_packet(QuorumPacket(PacketType.UPTODATE, -1))
 
-    async def _receive_ackepoch(self) -> tuple[int, int | None]:
-        """Return last zxid and current epoch of the learner."""
+    async def _receive_ackepoch(self) -> bool:
+        """Return whether the learner accepts the epoch now; else it had done so before, maybe of another."""
         packet = await self.link.receive()
         if packet.type != PacketType.ACKEPOCH:
             raise MalformedMessageError(f"it sent packet {packet.type}, not ACKEPOCH")
         if packet.data is None or len(packet.data) < 4:
             raise MalformedMessageError("it sent ACKEPOCH without an epoch")
-        epoch = int.from_bytes(packet.data[:4], "big", signed=True)
-        return packet.zxid, None if epoch == -1 else epoch
+        return int.from_bytes(packet.data[:4], "big", signed=True) != -1
 
     def ping(self, zxid: int, now: float) -> None:
         """Queue a ping; its number comes back with the answer."""

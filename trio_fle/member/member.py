@@ -181,7 +181,6 @@ class Member:
         Raises ``ListenError`` where the election port can't be had, ``StorageError`` where an epoch can't
         be made durable.
         """
-        ensemble = self.config.ensemble
         self._look()  # before anybody can be heard: a vote must find its election begun
         async with trio.open_nursery() as nursery:
             for part in (self.gone, self.membership, self.inquiry):
@@ -191,9 +190,10 @@ class Member:
                 "member.started",
                 version=version("trio-fle"),
                 config=str(self.config.path),
-                servers=[f"server.{sid}={server}" for sid, server in sorted(ensemble.servers.items())],
+                servers=[f"server.{sid}={server}" for sid, server in sorted(self.config.servers.items())],
                 zxid=self._zxid,
                 epoch=self.commitments.stored.epoch,
+                accepted_epoch=self.commitments.stored.accepted_epoch,
             )
             task_status.started()
             nursery.start_soon(self.election.run)

@@ -130,11 +130,15 @@ class Membership:
         self.belong()
         return True
 
+    @property
+    def lacks_version(self) -> bool:
+        """Whether the configuration never changed, so that its first version is yet to be given."""
+        return self.config.reconfig_enabled and self.config.seen.version == 0
+
     async def propose(self, epoch: int) -> None:
-        """Propose what this member leads under: its first version is of ``epoch``, if it never changed."""
-        config = self.config
-        if config.seen.version == 0:
-            await self.see(attrs.evolve(config.ensemble, version=make_zxid(epoch, 0)))
+        """Propose what this member leads under: its first version is of ``epoch``."""
+        if self.lacks_version:
+            await self.see(attrs.evolve(self.config.ensemble, version=make_zxid(epoch, 0)))
 
     async def commit_pending(self) -> str | None:
         """Adopt what is pending, as quorums of both follow this member; return why it can't lead then."""

@@ -6,8 +6,9 @@
 *one acts*                no two servers may act as leader at the same moment (their leases do not overlap)
 *a vote has its quorum*   what an election decided was voted for by a quorum, in that round or as the
                           leader that some of them had; or it had been elected before
-*promises are kept*       a server's accepted and current epochs never go back, whatever it went through:
-                          nothing that it acknowledged is lost
+*accepted once*           a server accepts an epoch for one leader only, whatever it went through: of all
+                          that propose the same, a quorum does so for one at most
+*promises are kept*       a server's accepted epoch never goes back: nothing that it acknowledged is lost
 ========================  ==============================================================================
 
 *Leadership* is what *Leadership1* (of those that lead now) and *Leadership2* (of all that ever did) say in
@@ -27,6 +28,7 @@ LEADERSHIP: Final = "leadership"
 EPOCHS_GROW: Final = "epochs grow"
 ONE_ACTS: Final = "one acts"
 VOTE_HAS_QUORUM: Final = "a vote has its quorum"
+ACCEPTED_ONCE: Final = "accepted once"
 PROMISES_ARE_KEPT: Final = "promises are kept"
 ENDS: Final = "a leader within a bound"
 CALM: Final = "no busy loop"
@@ -56,8 +58,6 @@ class Checker:
     grow: bool = True
     leaders: dict[int, int] = attrs.field(factory=dict, init=False)
     """Who was established in each epoch."""
-    begun_by: dict[int, int] = attrs.field(factory=dict, init=False)
-    """Whose epoch each is, once a quorum has accepted it."""
     decisions: int = attrs.field(default=0, init=False)
     """Elections that ended on votes, once for each server that they ended for."""
     _voted: dict[tuple[int, Vote], set[int]] = attrs.field(factory=dict, init=False)
@@ -65,8 +65,10 @@ class Checker:
     """On which leader each decided last: what it tells counts like a vote where all its numbers agree."""
     chosen: set[int] = attrs.field(factory=set, init=False)
     """Leaders that anybody decided on, by a quorum's votes: one that is joined may be one that came back."""
-    _acknowledged: dict[int, tuple[int, int]] = attrs.field(factory=dict, init=False)
-    """Accepted and current epoch that each server has told of."""
+    _accepted: dict[int, int] = attrs.field(factory=dict, init=False)
+    """The highest epoch that each server has acknowledged."""
+    _accepted_of: dict[tuple[int, int], int] = attrs.field(factory=dict, init=False)
+    """By server and epoch: for which leader it was accepted."""
 
     def established(self, at: float, sid: int, epoch: int) -> None:
         """Note that ``sid`` leads ``epoch`` from now on."""
@@ -84,11 +86,12 @@ class Checker:
         """The epoch that was established last; -1 before the first."""
         return next(reversed(self.leaders), -1)
 
-    def begun(self, at: float, sid: int, epoch: int) -> None:
-        """Note that a quorum has accepted ``epoch`` of ``sid``: it has this epoch to itself from now on."""
-        if (before := self.begun_by.setdefault(epoch, sid)) != sid:
-            what = f"a quorum has accepted epoch {epoch} of {sid} and {before}"
-            raise ViolationError(LEADERSHIP, at, what)
+    def accepted(self, at: float, sid: int, epoch: int, leader: int) -> None:
+        """Note that ``sid`` has acknowledged ``epoch``, which ``leader`` proposes, and none had before it."""
+        if (before := self._accepted_of.setdefault((sid, epoch), leader)) != leader:
+            what = f"{sid} has accepted epoch {epoch} of {before} and {leader}"
+            raise ViolationError(ACCEPTED_ONCE, at, what)
+        self.acknowledged(sid, epoch)
 
     def acting(self, at: float, sids: Iterable[int]) -> None:
         """Note who may act as leader at this moment."""
@@ -117,24 +120,15 @@ class Checker:
             self.chosen.add(vote.leader)
         self._settled[sid] = vote.leader
 
-    def acknowledged(self, sid: int, *, accepted: int | None = None, current: int | None = None) -> None:
-        """Note what ``sid`` has told others that it has accepted, or made its current epoch."""
-        held = self._acknowledged.get(sid, (-1, -1))
-        self._acknowledged[sid] = (
-            max(held[0], -1 if accepted is None else accepted),
-            max(held[1], -1 if current is None else current),
-        )
+    def acknowledged(self, sid: int, epoch: int) -> None:
+        """Note that ``sid`` has told others that it has accepted ``epoch``."""
+        self._accepted[sid] = max(self._accepted.get(sid, -1), epoch)
 
-    def holds(self, at: float, sid: int, *, accepted: int, current: int) -> None:
+    def holds(self, at: float, sid: int, accepted: int) -> None:
         """Check what ``sid`` holds, after a restart for example, against what it has told."""
-        told_accepted, told_current = self._acknowledged.get(sid, (-1, -1))
-        if accepted < told_accepted or current < told_current:
-            raise ViolationError(
-                PROMISES_ARE_KEPT,
-                at,
-                f"{sid} holds accepted epoch {accepted} and epoch {current}, and has told of {told_accepted} "
-                f"and {told_current}",
-            )
+        if accepted < (told := self._accepted.get(sid, -1)):
+            what = f"{sid} holds accepted epoch {accepted}, and has acknowledged {told}"
+            raise ViolationError(PROMISES_ARE_KEPT, at, what)
 
     def led_by(self, at: float, bound_s: float, leaders: Set[int | None]) -> None:
         """Check, long enough after all faults have ended, that everybody has one and the same leader."""

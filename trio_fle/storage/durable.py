@@ -54,6 +54,8 @@ class DurableStorage:
     """The newest one; the first is what the directory held, and never written."""
     _followed: int = attrs.field(default=0, init=False)
     """Number of the record that the epoch files agree with."""
+    _soon: int = attrs.field(default=-1, init=False)
+    """The current epoch that is to be recorded."""
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _limiter: _OneByOne = attrs.field(factory=_OneByOne, init=False)
     _files_limiter: _OneByOne = attrs.field(factory=_OneByOne, init=False)
@@ -66,16 +68,21 @@ class DurableStorage:
         """
         return await self._in_thread(self._load, self._limiter)
 
-    async def accept_epoch(self, epoch: int) -> None:
-        """Record the accepted epoch."""
-        await self._write(lambda: self._accept(epoch))
+    async def accept_epoch(self, epoch: int, followed: Followed | None = None) -> None:
+        """Record the accepted epoch, and whom this member follows."""
+        await self._write(lambda: self._accept(epoch, followed))
 
-    async def begin_epoch(self, epoch: int, followed: Followed | None) -> None:
-        """Record the current epoch, and whom this member follows.
+    async def begin_epoch(self, epoch: int) -> None:
+        """Record the current epoch.
 
         To begin an epoch is to have accepted it: no server starts on an accepted epoch below the current one.
         """
-        await self._write(lambda: self._begin(epoch, followed))
+        await self._write(lambda: self._begin(epoch))
+
+    def begin_epoch_soon(self, epoch: int) -> None:
+        """Have the current epoch recorded, before the epoch files follow."""
+        self._soon = max(self._soon, epoch)
+        self._changed.set()
 
     async def remember_followed(self, followed: Followed | None) -> None:
         """Record whom this member follows."""
@@ -92,12 +99,17 @@ class DurableStorage:
             await self._changed.wait()
             self._changed = trio.Event()
             await trio.sleep(FOLLOW_AFTER_S)
-            await self._in_thread(self._follow, self._files_limiter)
+            await self._bring_on()
 
     async def settle(self) -> None:
         """Let the epoch files follow the record for the last time."""
         if self._lock is not None:
-            await self._in_thread(self._follow, self._files_limiter)
+            await self._bring_on()
+
+    async def _bring_on(self) -> None:
+        if self._soon > self._record.epoch:
+            await self._in_thread(self._begin_at_last, self._limiter)
+        await self._in_thread(self._follow, self._files_limiter)
 
     def close(self) -> None:
         """Unlock the directory; does nothing where it is not locked."""
@@ -151,16 +163,20 @@ class DurableStorage:
         elif named is not None and named < stored.epoch:
             finish_write(self._version_dir / CURRENT)
 
-    def _accept(self, epoch: int) -> None:
+    def _accept(self, epoch: int, followed: Followed | None) -> None:
         if epoch < self._record.accepted_epoch:
             raise going_back(self._version_dir / ACCEPTED, self._record.accepted_epoch, epoch)
-        self._put(attrs.evolve(self._record, accepted_epoch=epoch))
+        self._put(attrs.evolve(self._record, accepted_epoch=epoch, followed=followed))
 
-    def _begin(self, epoch: int, followed: Followed | None) -> None:
+    def _begin(self, epoch: int) -> None:
         if epoch < self._record.epoch:
             raise going_back(self._version_dir / CURRENT, self._record.epoch, epoch)
         accepted = max(self._record.accepted_epoch, epoch)
-        self._put(attrs.evolve(self._record, accepted_epoch=accepted, epoch=epoch, followed=followed))
+        self._put(attrs.evolve(self._record, accepted_epoch=accepted, epoch=epoch))
+
+    def _begin_at_last(self) -> None:
+        if self._soon > self._record.epoch:
+            self._begin(self._soon)
 
     def _put(self, record: Record) -> None:
         record = attrs.evolve(record, number=self._record.number + 1)

@@ -17,11 +17,14 @@ class Storage(Protocol):
     async def load(self) -> StoredVote:
         """Take the directory for this process, and read what it holds."""
 
-    async def accept_epoch(self, epoch: int) -> None:
-        """Promise to follow no leader of an older epoch: before ACKEPOCH or LEADERINFO is sent."""
+    async def accept_epoch(self, epoch: int, followed: Followed | None = None) -> None:
+        """Promise to follow no leader of an older epoch, and what ``followed`` says: before that is told."""
 
-    async def begin_epoch(self, epoch: int, followed: Followed | None) -> None:
-        """Make ``epoch`` the current one, as ``followed`` leads it: before NEWLEADER is acknowledged."""
+    async def begin_epoch(self, epoch: int) -> None:
+        """Make ``epoch`` the current one."""
+
+    def begin_epoch_soon(self, epoch: int) -> None:
+        """Make ``epoch`` the current one when ``tend`` or ``settle`` comes to it; a crash may forget it."""
 
     async def remember_followed(self, followed: Followed | None) -> None:
         """Keep whom this member follows; None where it has no promise to keep after a restart."""

@@ -3,9 +3,10 @@
 ::
 
     QuorumPacket = int32 type, int64 zxid, buffer data, vector<{ustring scheme, ustring id}> authinfo
-    LearnerInfo  = int64 serverid, int32 protocolVersion, int64 configVersion (3.5 and later) [mark]
+    LearnerInfo  = int64 serverid, int32 protocolVersion, int64 configVersion (3.5 and later) [mark, summary]
     LeaderInfo   = int32 protocolVersion [mark, int64 lease in microseconds]
-    mark         = "trio-fle", int32 1: how members of ours know each other; a Java reader stops before it
+    mark         = "trio-fle", int32 2: how members of ours know each other; a Java reader stops before it
+    summary      = int32 current epoch, int64 last zxid: what ACKEPOCH says, so that nobody waits for that
     RESIGNATION  = a packet whose data is one byte: 1 where its sender stops, and votes no more
 
 Source: ``zookeeper.jute``, ``QuorumPacket`` and ``LearnerInfo``.
@@ -18,12 +19,14 @@ from typing import Final
 import attrs
 
 from trio_fle.errors import MalformedMessageError
+from trio_fle.vote import StateSummary
 from trio_fle.wire.jute import Reader, read_buffer, read_count, read_int, read_long, read_string, write_buffer
 
 PROTOCOL_VERSION: Final = 0x10000
 """Of the learner protocol since 3.4: with LEADERINFO and ACKEPOCH."""
 
-MARK: Final = b"trio-fle" + (1).to_bytes(4, "big")
+NAME: Final = b"trio-fle"
+MARK: Final = NAME + (2).to_bytes(4, "big")
 
 MAX_LEASE_US: Final = 3600 * 1_000_000
 """Longest lease that is believed."""
@@ -34,6 +37,7 @@ _INT: Final = struct.Struct(">i")
 _INFO: Final = struct.Struct(">qiq")
 _OLD_INFO: Final = struct.Struct(">qi")
 _LONG: Final = struct.Struct(">q")
+_SUMMARY: Final = struct.Struct(">iq")
 _MICROSECONDS: Final = 1_000_000
 
 
@@ -75,12 +79,12 @@ class QuorumPacket:
 
 @attrs.frozen
 class LearnerInfo:
-    """Who a learner is. ``config_version`` is None in the form of 3.4; ``marked``: it is one of ours."""
+    """Who a learner is. ``config_version`` is None in the form of 3.4; only ours tell their ``summary``."""
 
     sid: int
     protocol_version: int = PROTOCOL_VERSION
     config_version: int | None = 0
-    marked: bool = False
+    summary: StateSummary | None = None
 
 
 @attrs.frozen
@@ -121,13 +125,17 @@ def decode_learner_info(data: bytes | None) -> LearnerInfo | None:
     """Decode what a learner says of itself; None where it says nothing (before 3.3).
 
     8 bytes give the id, 12 the protocol version, 20 the version of its configuration; what follows is
-    ignored. Raises ``MalformedMessageError`` below 8 bytes.
+    ignored, unless it is a mark. Raises ``MalformedMessageError`` below 8 bytes, and for a mark of another
+    form.
     """
     if data is None:
         return None
     if len(data) >= _INFO.size:
         sid, version, config_version = _INFO.unpack_from(data)
-        return LearnerInfo(sid, version, config_version, data[_INFO.size :].startswith(MARK))
+        told = _after_mark(data[_INFO.size :], _SUMMARY.size)
+        return LearnerInfo(
+            sid, version, config_version, None if told is None else StateSummary(*_SUMMARY.unpack_from(told))
+        )
     if len(data) >= _OLD_INFO.size:
         sid, version = _OLD_INFO.unpack_from(data)
         return LearnerInfo(sid, version, None)
@@ -141,16 +149,31 @@ def encode_learner_info(info: LearnerInfo) -> bytes:
     if info.config_version is None:
         return _OLD_INFO.pack(info.sid, info.protocol_version)
     encoded = _INFO.pack(info.sid, info.protocol_version, info.config_version)
-    return encoded + MARK if info.marked else encoded
+    if info.summary is None:
+        return encoded
+    return encoded + MARK + _SUMMARY.pack(info.summary.epoch, info.summary.zxid)
+
+
+def _after_mark(data: bytes, size: int) -> bytes | None:
+    """Return what follows a mark, ``size`` bytes or more; None where there is no mark."""
+    if not data.startswith(NAME):
+        return None
+    if not data.startswith(MARK) or len(data) < len(MARK) + size:
+        raise MalformedMessageError(
+            "it has another version of trio-fle, which needs the same to lead or follow"
+        )
+    return data[len(MARK) :]
 
 
 def decode_leader_info(data: bytes | None) -> LeaderInfo:
-    """Decode what a leader says of itself. Raises ``MalformedMessageError`` below 4 bytes."""
+    """Decode what a leader says of itself.
+
+    Raises ``MalformedMessageError`` below 4 bytes, and for another form of mark.
+    """
     if data is None or len(data) < _INT.size:
         raise MalformedMessageError("leader information without a protocol version")
     (version,) = _INT.unpack_from(data)
-    lease = data[_INT.size :].removeprefix(MARK)
-    if not data[_INT.size :].startswith(MARK) or len(lease) < _LONG.size:
+    if (lease := _after_mark(data[_INT.size :], _LONG.size)) is None:
         return LeaderInfo(version)
     (lease_us,) = _LONG.unpack_from(lease)
     return LeaderInfo(version, min(max(0, lease_us), MAX_LEASE_US) / _MICROSECONDS)

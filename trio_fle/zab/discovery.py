@@ -1,8 +1,13 @@
-"""What a leader and a quorum agree on before it leads: the three gates of ZooKeeper's ``Leader``.
+"""What a leader and a quorum agree on before it leads: two gates, where ZooKeeper's ``Leader`` has three.
 
-1. *Propose*: a quorum has told the highest epoch it ever accepted; the new one is higher than all of them.
-2. *Acknowledge*: a quorum has accepted the new epoch, and none of it has seen more than the leader.
-3. *Synchronize*: a quorum holds what the leader holds, and has made the new epoch its current one.
+1. *Propose*: a quorum has told the highest epoch that it ever accepted, and how far its history goes; the new
+   epoch is higher than all of them, and none of it has seen more than the leader.
+2. *Synchronize*: a quorum has accepted the new epoch, of this leader and of no other one, durably; and holds
+   what the leader holds.
+
+ZooKeeper has a gate between them, where a quorum has accepted the epoch (ACKEPOCH), before it sends what
+learners lack, and makes the epoch its own current one. Here nothing is sent, and no epoch is current before
+its leader is established; so both acknowledgements are one (ARCHITECTURE.md, "After the election").
 
 Only voters count at a gate (ZOOKEEPER-2959). Source: ``Leader.getEpochToPropose``, ``waitForEpochAck``,
 ``waitForNewLeaderAck``.
@@ -14,7 +19,7 @@ import attrs
 
 from trio_fle.election.electorate import Electorate
 from trio_fle.errors import PeerError
-from trio_fle.vote import UNTRUSTED_ZXID, make_zxid
+from trio_fle.vote import UNTRUSTED_ZXID, StateSummary, make_zxid
 
 
 class AheadError(PeerError):
@@ -51,34 +56,36 @@ class Gate:
 
 @attrs.define
 class Discovery:
-    """How far a would-be leader and its learners have come.
-
-    ``zxid`` and ``epoch`` are the last zxid and the current epoch of the leader.
-    """
+    """How far a would-be leader, whose history is ``summary``, and its learners have come."""
 
     electorate: Electorate
-    zxid: int
-    epoch: int
+    summary: StateSummary
     new_epoch: int = attrs.field(default=-1, init=False)
     """The epoch that is proposed: final once ``proposed`` is open."""
     proposed: Gate = attrs.field(init=False)
-    acknowledged: Gate = attrs.field(init=False)
     synchronized: Gate = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        for name in ("proposed", "acknowledged", "synchronized"):
+        for name in ("proposed", "synchronized"):
             setattr(self, name, Gate(self.electorate.me, self.electorate.is_quorum))
 
-    def propose(self, sid: int, accepted_epoch: int) -> bool:
-        """Take in the epoch that ``sid`` has accepted; True where the new epoch is settled by it.
+    def propose(self, sid: int, accepted_epoch: int, summary: StateSummary) -> bool:
+        """Take in what ``sid`` says of itself; True where the new epoch is settled by it.
 
-        An observer's epoch raises the new one as well, but does not count.
+        An observer's epoch raises the new one as well, but does not count. Raises ``AheadError`` for one with
+        a longer history than the leader's, until a quorum has none.
         """
         if self.proposed.open:
             return False
         if accepted_epoch >= self.new_epoch:
             self.new_epoch = self._epoch_after(accepted_epoch)
-        return sid in self.electorate.voters and self.proposed.admit(sid)
+        if summary.is_ahead_of(self.summary):
+            raise AheadError(
+                f"it is ahead: epoch {summary.epoch} and zxid 0x{summary.zxid:x}, the leader's are "
+                f"{self.summary.epoch} and 0x{self.summary.zxid:x}"
+            )
+        counts = summary.zxid != UNTRUSTED_ZXID and sid in self.electorate.voters
+        return counts and self.proposed.admit(sid)
 
     def _epoch_after(self, accepted_epoch: int) -> int:
         """Return the next epoch; where an oracle lets one of two lead alone, the next of its own.
@@ -92,29 +99,17 @@ class Discovery:
             epoch += (epoch + turn) % 2
         return epoch
 
-    def acknowledge(self, sid: int, zxid: int, epoch: int | None) -> bool:
-        """Take in that ``sid`` accepted the new epoch; True where that was the last one needed.
+    def synchronize(self, sid: int, zxid: int, *, first: bool) -> bool:
+        """Take in the acknowledgement of NEWLEADER; True where that establishes the leader.
 
-        ``epoch`` is its current epoch, None where it had acknowledged this epoch before (that is not
-        counted). Raises ``AheadError`` for one with a longer history than the leader's.
+        ``first``: ``sid`` has accepted the epoch of this leader, and of no other one before; else it is not
+        counted.
         """
-        if self.acknowledged.open or epoch is None:
-            return False
-        if (epoch, zxid) > (self.epoch, self.zxid):
-            raise AheadError(
-                f"it is ahead: epoch {epoch} and zxid 0x{zxid:x}, the leader's are {self.epoch} and "
-                f"0x{self.zxid:x}"
-            )
-        counts = zxid != UNTRUSTED_ZXID and sid in self.electorate.voters
-        return counts and self.acknowledged.admit(sid)
-
-    def synchronize(self, sid: int, zxid: int) -> bool:
-        """Take in the acknowledgement of NEWLEADER; True where that establishes the leader."""
-        if zxid != make_zxid(self.new_epoch, 0):
+        if not first or zxid != make_zxid(self.new_epoch, 0):
             return False
         return sid in self.electorate.voters and self.synchronized.admit(sid)
 
     def lose(self, sid: int) -> None:
         """Stop counting a learner that went away, at every gate that is still closed."""
-        for gate in (self.proposed, self.acknowledged, self.synchronized):
+        for gate in (self.proposed, self.synchronized):
             gate.lose(sid)

@@ -1,9 +1,9 @@
-"""Leading, as ``member.leading`` does it: three gates, the lease, and the end in its order."""
+"""Leading, as ``member.leading`` does it: two gates, the lease, and the end in its order."""
 
 import enum
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -12,7 +12,7 @@ from trio_fle.member.leading import DOUBT_AT
 from trio_fle.member.looking import DOUBT_TICKS
 from trio_fle.sim.cores.world import Stream
 from trio_fle.storage import StoredVote
-from trio_fle.vote import make_zxid
+from trio_fle.vote import StateSummary, make_zxid
 from trio_fle.wire.packet import PacketType
 from trio_fle.zab import AheadError, Discovery, Lease
 
@@ -26,18 +26,15 @@ class Stage(enum.IntEnum):
     WAITING = 0
     PROPOSING = 1
     ACCEPTING = 2
-    ACKNOWLEDGING = 3
-    BEGINNING = 4
-    SYNCHRONIZING = 5
-    ESTABLISHED = 6
-    ENDING = 7
-    OVER = 8
+    SYNCHRONIZING = 3
+    ESTABLISHED = 4
+    ENDING = 5
+    OVER = 6
 
 
 UPTO: Final = {
     Stage.WAITING: "the lease of the leader before has not run out",
     Stage.PROPOSING: "no quorum told its epoch",
-    Stage.ACKNOWLEDGING: "no quorum acknowledged the epoch",
     Stage.SYNCHRONIZING: "no quorum was synchronized",
 }
 """Why each stage that waits for others ends after ``initLimit``."""
@@ -52,9 +49,9 @@ class Handler:
     sid: int
     observes: bool = False
     accepted: int | None = None
-    acknowledged: bool = False
-    told_epoch: bool = False
-    told_new: bool = False
+    first: bool = False
+    """Whether it has accepted the epoch of this leader, and of no other one before."""
+    told: bool = False
     synced: bool = False
     up_to_date: bool = False
     sent_at: float = 0.0
@@ -67,16 +64,19 @@ class Handler:
         world = self.leading.server.world
         world.send(self.stream, 1, (kind, zxid, data), world.now)
 
-    def receive(self, kind: PacketType, zxid: int, data: int) -> None:
-        """Take in one packet, in the order of the protocol."""
+    def receive(self, kind: PacketType, zxid: Any, data: Any) -> None:
+        """Take in one packet, in the order of the protocol.
+
+        FOLLOWERINFO has the accepted epoch and the history in place of a zxid.
+        """
         leading = self.leading
         self.heard_at = leading.server.world.now
         match kind:
             case PacketType.FOLLOWERINFO | PacketType.OBSERVERINFO:
                 self.observes = kind is PacketType.OBSERVERINFO
-                leading.meet(self, zxid)
+                leading.meet(self, *zxid)
             case PacketType.ACKEPOCH:
-                leading.acknowledge(self, zxid, None if data == -1 else data)
+                self.first = data != -1
             case PacketType.ACK if not self.synced:
                 self.synced = True
                 leading.synchronize(self, zxid)
@@ -114,7 +114,7 @@ class Leading:
     def __attrs_post_init__(self) -> None:
         server, settings = self.server, self.server.world.settings
         electorate = server.core.electorate
-        self.discovery = Discovery(electorate, server.stored.zxid, server.stored.epoch)
+        self.discovery = Discovery(electorate, StateSummary(server.stored.epoch, server.stored.zxid))
         self.lease = Lease(server.sid, electorate.is_quorum, settings.sync_s, settings.margin)
 
     @property
@@ -137,13 +137,15 @@ class Leading:
         self.server.listening = True
         self._ping()
         self._enter(Stage.WAITING)
-        self.server.when_free(self.server.sid, self._free)
+        self.server.promising.when_free(self.server.sid, self._free)
 
     def _free(self) -> None:
         if self.stage is Stage.WAITING:
             self._enter(Stage.PROPOSING)
             self.discovery.propose(
-                self.server.sid, max(self.server.stored.accepted_epoch, self.server.heard_epoch)
+                self.server.sid,
+                max(self.server.stored.accepted_epoch, self.server.heard_epoch),
+                self.discovery.summary,
             )
             self.go_on()
 
@@ -162,16 +164,9 @@ class Leading:
         match self.stage:
             case Stage.PROPOSING if discovery.proposed.open:
                 self._enter(Stage.ACCEPTING)
-                accepted = attrs.evolve(server.stored, accepted_epoch=discovery.new_epoch)
+                accepted = attrs.evolve(server.stored, accepted_epoch=discovery.new_epoch, followed=None)
                 self._tell_learners()
                 self._write(accepted, self._accepted)
-                return
-            case Stage.ACKNOWLEDGING if discovery.acknowledged.open:
-                self._enter(Stage.BEGINNING)
-                begun = attrs.evolve(server.stored, epoch=discovery.new_epoch, followed=None)
-                server.world.checker.begun(server.world.now, server.sid, discovery.new_epoch)
-                self._tell_learners()
-                self._write(begun, self._begun)
                 return
             case Stage.SYNCHRONIZING if discovery.synchronized.open and self._doubt_in_s() > 0:
                 self._establish()
@@ -193,16 +188,11 @@ class Leading:
         self.server.write(stored, written)
 
     def _accepted(self) -> None:
-        stored = self.server.stored
-        self.server.world.checker.acknowledged(self.server.sid, accepted=stored.accepted_epoch)
-        self._enter(Stage.ACKNOWLEDGING)
-        self.discovery.acknowledge(self.server.sid, stored.zxid, stored.epoch)
-        self.go_on()
-
-    def _begun(self) -> None:
-        self.server.world.checker.acknowledged(self.server.sid, current=self.discovery.new_epoch)
+        sid, epoch, world = self.server.sid, self.discovery.new_epoch, self.server.world
+        world.checker.accepted(world.now, sid, epoch, sid)
+        self.server.accepted_of = epoch, sid
         self._enter(Stage.SYNCHRONIZING)
-        self.discovery.synchronize(self.server.sid, make_zxid(self.discovery.new_epoch, 0))
+        self.discovery.synchronize(sid, make_zxid(epoch, 0), first=True)
         self.go_on()
 
     def _establish(self) -> None:
@@ -213,6 +203,7 @@ class Leading:
         if server.world.trace is not None:
             server.world.say(server.sid, f"leads epoch {epoch}")
         server.led()
+        server.begin_soon(epoch)
         server.put(Established(epoch))
         server.world.established(self, server.sid, epoch)
 
@@ -221,12 +212,10 @@ class Leading:
         for handler in self.handlers:
             if handler.accepted is None:
                 continue
-            if not handler.told_epoch and Stage.ACCEPTING <= stage < Stage.ENDING:
-                handler.told_epoch = True
+            if not handler.told and Stage.ACCEPTING <= stage < Stage.ENDING:
+                handler.told, handler.sent_at = True, self.server.clock()
                 handler.send(PacketType.LEADERINFO, self.discovery.new_epoch, world.settings.sync_s)
-            if handler.acknowledged and not handler.told_new and Stage.BEGINNING <= stage < Stage.ENDING:
-                handler.told_new, handler.sent_at = True, self.server.clock()
-                handler.send(PacketType.NEWLEADER, self.discovery.new_epoch, self.discovery.zxid)
+                handler.send(PacketType.NEWLEADER, self.discovery.new_epoch, self.discovery.summary.zxid)
             if handler.synced and not handler.up_to_date and stage is Stage.ESTABLISHED:
                 handler.up_to_date = True
                 handler.send(PacketType.UPTODATE)
@@ -241,8 +230,8 @@ class Leading:
         self.handlers[handler] = None
         self._be_patient(handler)
 
-    def meet(self, handler: Handler, accepted: int) -> None:
-        """Take in the epoch that a learner has accepted: the first gate."""
+    def meet(self, handler: Handler, accepted: int, summary: StateSummary) -> None:
+        """Take in the epoch that a learner has accepted, and its history: the first gate."""
         for older in list(self.handlers):
             if older is not handler and older.sid == handler.sid:
                 self._lose(older)
@@ -252,27 +241,21 @@ class Leading:
             server.heard_epoch = max(server.heard_epoch, accepted)
             self.give_up(f"{handler.sid} has accepted epoch {accepted}")
             return
-        discovery.propose(handler.sid, accepted)
-        self.go_on()
-
-    def _is_credible(self, handler: Handler) -> bool:
-        return handler.sid in self.server.ensemble.voters and handler.sid in self.server.connections.connected
-
-    def acknowledge(self, handler: Handler, zxid: int, epoch: int | None) -> None:
-        """Take in that a learner has accepted our epoch: the second gate."""
-        handler.acknowledged = True
         try:
-            self.discovery.acknowledge(handler.sid, zxid, epoch)
+            discovery.propose(handler.sid, accepted, summary)
         except AheadError:
             self._lose(handler)
             return
         self.go_on()
 
+    def _is_credible(self, handler: Handler) -> bool:
+        return handler.sid in self.server.ensemble.voters and handler.sid in self.server.connections.connected
+
     def synchronize(self, handler: Handler, epoch: int) -> None:
-        """Take in that a learner holds what we hold: the third gate; it counts like a ping's answer."""
+        """Take in that a learner holds what we hold: the second gate; it counts like a ping's answer."""
         if epoch == self.discovery.new_epoch:
             self.answered(handler, handler.sent_at)
-        self.discovery.synchronize(handler.sid, make_zxid(epoch, 0))
+        self.discovery.synchronize(handler.sid, make_zxid(epoch, 0), first=handler.first)
         self.go_on()
 
     def answered(self, handler: Handler, sent_at: float) -> None:
@@ -288,7 +271,7 @@ class Leading:
         if handler not in self.handlers:
             return
         world = self.server.world
-        waits = handler.accepted is not None and not handler.told_new
+        waits = handler.accepted is not None and not handler.told
         patience_s = world.settings.sync_s if handler.synced else world.settings.init_s
         left_s = patience_s if waits else handler.heard_at + patience_s - world.now
         if left_s <= 0:

@@ -1,7 +1,7 @@
 """Following a leader, as ``member.following`` does it, or watching one, as ``member.watching`` does."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -9,7 +9,7 @@ from trio_fle.election.events import Established
 from trio_fle.member.following import CONNECT_PAUSES_S
 from trio_fle.sim.cores.world import Stream
 from trio_fle.storage import Followed
-from trio_fle.vote import PeerState
+from trio_fle.vote import PeerState, StateSummary
 from trio_fle.wire.packet import PacketType
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Learner:
         self.stream = stream
         stream.receive[0], stream.ended[0] = self._receive, self._lost
         self.server.world.after(self.server, self.server.world.settings.init_s, self._not_free)
-        self.server.when_free(self.leader, self._free)
+        self.server.promising.when_free(self.leader, self._free)
 
     def _not_free(self) -> None:
         if self._heard_at == math.inf:
@@ -85,9 +85,10 @@ class Learner:
             self._heard_at = self.server.world.now
             self._be_patient()
             kind = PacketType.OBSERVERINFO if self.server.observes else PacketType.FOLLOWERINFO
-            self._send(kind, self.server.stored.accepted_epoch)
+            stored = self.server.stored
+            self._send(kind, (stored.accepted_epoch, StateSummary(stored.epoch, self.server.zxid)))
 
-    def _send(self, kind: PacketType, zxid: int = 0, data: float = 0) -> None:
+    def _send(self, kind: PacketType, zxid: Any = 0, data: float = 0) -> None:
         if self.stream is not None:
             self.server.world.send(self.stream, 0, (kind, zxid, data), self.server.world.now)
 
@@ -100,6 +101,8 @@ class Learner:
                 self._synchronize(zxid, int(data))
             case PacketType.UPTODATE:
                 self.synced = True
+                if not self.server.observes:
+                    self.server.begin_soon(self.epoch)
                 if self.server.world.trace is not None:
                     self.server.world.say(self.server.sid, f"follows {self.leader} in epoch {self.epoch}")
             case PacketType.PING:
@@ -107,56 +110,49 @@ class Learner:
                 self._send(PacketType.PING, zxid, data)
 
     def _discover(self, epoch: int, lease_s: float) -> None:
-        """Accept the new epoch, durably, before saying so."""
-        server = self.server
+        """Learn the new epoch; NEWLEADER comes with it."""
         self.epoch, self.lease_s = epoch, lease_s
-        if epoch < server.stored.accepted_epoch:
-            self._end(f"it proposes epoch {epoch}, and {server.stored.accepted_epoch} has been accepted")
-        elif epoch == server.stored.accepted_epoch:
-            self._accepted(-1)
-        else:
-            current, self._writes = server.stored.epoch, True
-            accepted = attrs.evolve(server.stored, accepted_epoch=epoch)
-            server.write(accepted, lambda: self._accepted(current))
-
-    def _accepted(self, current: int) -> None:
-        self._writes = False
-        if not self._see_end():
-            self.server.world.checker.acknowledged(self.server.sid, accepted=self.epoch)
-            self._send(PacketType.ACKEPOCH, self.server.zxid, current)
+        if epoch < (accepted := self.server.stored.accepted_epoch):
+            self._end(f"it proposes epoch {epoch}, and {accepted} has been accepted")
 
     def _synchronize(self, epoch: int, zxid: int) -> None:
-        """Begin the epoch, durably, before acknowledging NEWLEADER; only where all of it is held."""
+        """Accept the epoch, durably, before acknowledging it; a voter only where all of it is held."""
         server, arrived = self.server, self.server.clock()
         if epoch != self.epoch:
             self._end(f"it sent NEWLEADER of epoch {epoch}")
             return
         self._patience_s = server.world.settings.sync_s
         server.put(Established(epoch))
-        if server.observes:
-            server.zxid = zxid
-            self._begun(arrived)
-        elif zxid != server.zxid:
+        followed = None if server.observes else Followed(self.leader, epoch, self.lease_s)
+        accepted = attrs.evolve(server.stored, accepted_epoch=epoch, followed=followed)
+        if not server.observes and zxid != server.zxid:
             self._over = True
             self._close()
             server.watch(self.leader)
+        elif accepted == server.stored:
+            self._accepted(arrived, zxid)
         else:
+            if epoch > server.stored.accepted_epoch:
+                server.accepted_of = epoch, self.leader
             self._writes = True
-            followed = Followed(self.leader, epoch, self.lease_s)
-            begun = attrs.evolve(server.stored, epoch=epoch, followed=followed)
-            server.write(begun, lambda: self._begun(arrived))
+            server.write(accepted, lambda: self._accepted(arrived, zxid))
 
-    def _begun(self, arrived: float) -> None:
+    def _accepted(self, arrived: float, zxid: int) -> None:
+        server, world = self.server, self.server.world
         self._writes = False
         self._promise(arrived)
-        if not self._see_end():
-            if not self.server.observes:
-                self.server.world.checker.acknowledged(self.server.sid, current=self.epoch)
-            self._send(PacketType.ACK, self.epoch)
+        if self._see_end():
+            return
+        world.checker.acknowledged(server.sid, self.epoch)
+        if first := server.accepted_of == (self.epoch, self.leader):
+            world.checker.accepted(world.now, server.sid, self.epoch, self.leader)
+        self._send(PacketType.ACKEPOCH, server.zxid, server.stored.epoch if first else -1)
+        server.zxid = zxid
+        self._send(PacketType.ACK, self.epoch)
 
     def _promise(self, arrived: float) -> None:
         if not self.server.observes:
-            self.server.promise_to(Followed(self.leader, self.epoch, self.lease_s), arrived)
+            self.server.promising.renew(Followed(self.leader, self.epoch, self.lease_s), arrived)
 
     def _be_patient(self) -> None:
         world = self.server.world
@@ -176,7 +172,7 @@ class Learner:
 
     def _see_end(self) -> bool:
         if self._left and not self._over:
-            self.server.find_out()
+            self.server.promising.find_out()
             self._end("the leader left")
         return self._over
 

@@ -37,17 +37,17 @@ from trio_fle.peers.quiet import Backoff
 from trio_fle.sim.cores.connections import Connections
 from trio_fle.sim.cores.leading import Leading
 from trio_fle.sim.cores.learning import Learner, Watch
+from trio_fle.sim.cores.promising import Promising
 from trio_fle.sim.cores.world import Machine, Stream, World
-from trio_fle.storage import Followed, StoredVote
+from trio_fle.storage import StoredVote
+from trio_fle.storage.durable import FOLLOW_AFTER_S
 from trio_fle.vote import LearnerType, PeerState
 from trio_fle.wire import Notification
-from trio_fle.zab import Promise
-
-ASK_FIRST_S: Final = 0.005
-ASK_MAX_S: Final = 0.2
-"""Waits between two dials of a leader that may be gone, as in ``member.gone``."""
 
 OBSERVER_DELAY_S: Final = 0.2
+
+WRITES_AGAIN_S: Final = 0.0002
+"""How often one who waits for the disk looks whether it is free."""
 
 
 @attrs.define(eq=False)
@@ -63,8 +63,10 @@ class Server:
     stored: StoredVote = attrs.field(init=False)
     """What memory knows to be durable."""
     zxid: int = attrs.field(init=False)
-    promise: Promise | None = attrs.field(default=None, init=False)
+    promising: Promising = attrs.field(init=False)
     heard_epoch: int = attrs.field(default=-1, init=False)
+    accepted_of: tuple[int, int] = attrs.field(default=(-1, -1), init=False)
+    """The epoch that was accepted last, and whose it was."""
     listening: bool = attrs.field(default=False, init=False)
     role: "Leading | Learner | Watch | None" = attrs.field(default=None, init=False)
     lost: int | None = attrs.field(default=None, init=False)
@@ -76,9 +78,6 @@ class Server:
     _has_turn: bool = attrs.field(default=False, init=False)
     _busy_until: float = attrs.field(default=0.0, init=False)
     _wake_at: float = attrs.field(default=math.inf, init=False)
-    _asked: Promise | None = attrs.field(default=None, init=False)
-    _waiting: list[Callable[[], None]] = attrs.field(factory=list, init=False)
-    """Who waits for the end of a promise."""
     _pauses: Backoff = attrs.field(factory=lambda: Backoff(PAUSE_FIRST_S, PAUSE_MAX_S), init=False)
     _paused: bool = attrs.field(default=False, init=False)
     _decision: Decided | None = attrs.field(default=None, init=False)
@@ -105,10 +104,8 @@ class Server:
         self.machine.process = self
         self.stored = stored = self.machine.stored
         self.zxid = stored.zxid
-        if stored.followed is not None:
-            until = self.clock() + stored.followed.lease_s
-            self.promise = Promise(stored.followed.leader, stored.followed.epoch, until)
-        self.world.checker.holds(self.world.now, me, accepted=stored.accepted_epoch, current=stored.epoch)
+        self.promising = Promising(self)
+        self.world.checker.holds(self.world.now, me, stored.accepted_epoch)
 
     @property
     def sid(self) -> int:
@@ -145,7 +142,7 @@ class Server:
             )
         self.look()
         self.connections.start()
-        self.find_out()
+        self.promising.find_out()
 
     def look(self, *, again: bool = False) -> None:
         """Look for a leader; what was lost is told once."""
@@ -298,9 +295,9 @@ class Server:
             self.put(Silence())
 
     def _deliver(self, sender: int, notification: Notification) -> None:
-        promise = self.promise
+        promise = self.promising.promise
         if notification.state is PeerState.LOOKING and promise is not None and promise.leader == sender:
-            self.find_out()
+            self.promising.find_out()
         self.put(Heard(sender, notification))
 
     def _note_presence(self, sid: int, there: bool) -> None:
@@ -334,67 +331,16 @@ class Server:
             self.stored = stored
             done()
 
-        self.world.write(self, stored, written)
-
-    def promise_to(self, followed: Followed, arrived: float) -> None:
-        """Promise to acknowledge no other epoch for the lease, from ``arrived`` on."""
-        until, promise = arrived + followed.lease_s, self.promise
-        if promise is not None and (promise.leader, promise.epoch) == (followed.leader, followed.epoch):
-            self.promise = promise.renewed(until)
+        if self.machine.writing is None:
+            self.world.write(self, stored, written)
         else:
-            self.promise = Promise(followed.leader, followed.epoch, until)
+            self.world.after(self, WRITES_AGAIN_S, self.write, stored, done)
 
-    def binds(self, towards: int) -> bool:
-        """Whether a new epoch of ``towards`` must not be acknowledged yet."""
-        return self.promise is not None and self.promise.binds(self.clock(), towards=towards)
+    def begin_soon(self, epoch: int) -> None:
+        """Make ``epoch`` the current one; durable with the next write, or by one that comes soon."""
+        self.stored = attrs.evolve(self.stored, epoch=epoch)
+        self.world.after(self, FOLLOW_AFTER_S, self._settle)
 
-    def when_free(self, towards: int, what: Callable[[], None]) -> None:
-        """Do something as soon as a new epoch of ``towards`` may be acknowledged."""
-        if self.promise is None or not self.binds(towards):
-            what()
-            return
-        once = _Once(lambda: self.when_free(towards, what))
-        self._waiting.append(once)
-        self.lease_after(max(self.promise.until - self.clock(), 0.001), once)
-
-    def find_out(self) -> None:
-        """Begin to ask whether the leader that has our promise is gone, unless that was begun before."""
-        promise = self.promise
-        if promise is not None and promise is not self._asked:
-            self._asked = promise
-            self._ask(promise, Backoff(ASK_FIRST_S, ASK_MAX_S))
-
-    def _ask(self, promise: Promise, backoff: Backoff) -> None:
-        def dial() -> None:
-            left_s = promise.until - self.clock()
-            if self.promise is promise and self._asked is promise and left_s > 0:
-                self.world.probe(self, promise.leader, answered, quorum=True, patience_s=left_s)
-
-        def answered(refused: bool) -> None:
-            if not refused:
-                self._ask(promise, backoff)
-            elif self.promise is promise:
-                self._release(promise)
-
-        if promise.leader != self.sid:
-            self.world.after(self, backoff.next(), dial)
-
-    def _release(self, promise: Promise) -> None:
-        if self.world.trace is not None:
-            self.world.say(self.sid, f"is free of its promise to {promise.leader}, whose port refuses")
-        self.promise = None
-        waiting, self._waiting = self._waiting, []
-        for what in waiting:
-            what()
-
-
-@attrs.define(eq=False)
-class _Once:
-    """Calls something the first time that it is called itself."""
-
-    what: Callable[[], None] | None
-
-    def __call__(self) -> None:
-        what, self.what = self.what, None
-        if what is not None:
-            what()
+    def _settle(self) -> None:
+        if self.machine.writing is None and self.machine.stored.epoch < self.stored.epoch:
+            self.world.write(self, self.stored, lambda: None)

@@ -18,7 +18,7 @@ How the invariants correspond to those of the published TLA+ specifications (Dis
 
 ============================  ==========================================================================
 *Leadership1*                 *leadership* at the moment at which a quorum has accepted the epoch (there: in
-                              SYNCHRONIZATION or BROADCAST), which is *begun* here
+                              SYNCHRONIZATION or BROADCAST): its leader is established at the same moment here
 *Leadership2*                 *leadership* over all that was ever established, as *epochLeader* there
 *ShouldBeTriggered1*          is meant to be violated there: a quorum with one leader can be reached. Here
                               *a leader can be reached* asks it of every state
@@ -28,7 +28,7 @@ How the invariants correspond to those of the published TLA+ specifications (Dis
 *TotalOrder*, ...
 ============================  ==========================================================================
 
-*epochs grow* and *promises are kept* have no counterpart there.
+*epochs grow*, *accepted once* and *promises are kept* have no counterpart there.
 """
 
 from array import array
@@ -45,8 +45,7 @@ from trio_fle.sim.invariants import ENDS, Checker, ViolationError
 
 SIDS: Final = (1, 2, 3)
 State = tuple[Any, ...]
-"""Numbers of the servers' states, both kinds of channels, who led and who began which epoch, losses and
-crashes."""
+"""Numbers of the servers' states, both kinds of channels, who led which epoch, losses, crashes and haste."""
 
 
 @attrs.frozen
@@ -136,7 +135,7 @@ class Explorer:
         options = ElectionOptions(early_finalize=self.bounds.early_finalize)
         replicas = [self._number(Replica(sid, ensemble, options)) for sid in SIDS]
         state: State = (
-            tuple(replicas), ((),) * 9, ((),) * 9, (), (),
+            tuple(replicas), ((),) * 9, ((),) * 9, (),
             self.bounds.losses, self.bounds.crashes, self.bounds.hasty,
         )  # fmt: skip
         for sid in SIDS:
@@ -193,14 +192,14 @@ class Explorer:
 
     def _actions(self, state: State) -> Iterator[Action]:
         servers = [self._replicas[number] for number in state[0]]
-        return actions(servers, state[1], state[2], *state[5:])
+        return actions(servers, state[1], state[2], *state[4:])
 
     # What comes of it
 
     def _next(self, state: State, action: Action) -> State | None:
         """Return the state after ``action``; None where it would need an election too many."""
         kind, sid, *rest = action
-        replicas, told, sent, led, begun, losses, crashes, hasty = state
+        replicas, told, sent, led, losses, crashes, hasty = state
         if kind == "reset":
             return self._reset(state, sid, rest[0])
         channels = list(told), list(sent)
@@ -226,7 +225,7 @@ class Explorer:
             for other in servers:
                 channels[0][at(other, after)] = ()
         checker = Checker(lambda sids: len(sids) > 1)
-        checker.leaders, checker.begun_by = dict(led), dict(begun)
+        checker.leaders = dict(led)
         for out in step[1]:
             self._carry_out(after, servers, channels, checker, out)
         if kind == "start":
@@ -234,8 +233,7 @@ class Explorer:
             replicas = step_on
         return (
             replicas, tuple(channels[0]), tuple(channels[1]),
-            tuple(sorted(checker.leaders.items())), tuple(sorted(checker.begun_by.items())),
-            losses, crashes, hasty,
+            tuple(sorted(checker.leaders.items())), losses, crashes, hasty,
         )  # fmt: skip
 
     def _step(self, number: int, event: Action) -> tuple[int, tuple[Out, ...]] | None:
@@ -287,13 +285,16 @@ class Explorer:
                 send(server, servers[to - 1], message, sent)
             case ("close", to):
                 close(server, servers[to - 1], sent)
-            case ("begun", epoch):
-                checker.begun(0.0, server.sid, epoch)
+            case ("accepted", before, epoch, leader):
+                for each in before:
+                    checker.accepted(0.0, server.sid, *each)
+                checker.accepted(0.0, server.sid, epoch, leader)
             case ("established", epoch):
                 checker.established(0.0, server.sid, epoch)
-            case ("holds", (accepted, current), *held):
-                checker.acknowledged(server.sid, accepted=accepted, current=current)
-                checker.holds(0.0, server.sid, accepted=held[0], current=held[1])
+            case ("holds", acknowledged, held):
+                for epoch, _ in acknowledged:
+                    checker.acknowledged(server.sid, epoch)
+                checker.holds(0.0, server.sid, held)
             case ("decided", round_, vote, joined):
                 for each in servers:
                     checker.chosen |= each.chosen
@@ -327,7 +328,7 @@ class Explorer:
 
     def _reset(self, state: State, one: int, two: int) -> State:
         """Reset what is between two servers: both greet again, and a link ends at both ends."""
-        replicas, told, sent, led, begun, losses, crashes, hasty = state
+        replicas, told, sent, led, losses, crashes, hasty = state
         channels = list(told), list(sent)
         servers = [self._replicas[number] for number in replicas]
         for sid, other in ((one, two), (two, one)):
@@ -336,7 +337,7 @@ class Explorer:
             channels[0][number] = (first[0][2],) if first else ()
             if linked(servers[sid - 1], servers[other - 1]):
                 channels[1][number] = (END,)
-        return replicas, tuple(channels[0]), tuple(channels[1]), led, begun, losses - 1, crashes, hasty
+        return replicas, tuple(channels[0]), tuple(channels[1]), led, losses - 1, crashes, hasty
 
     # The end
 

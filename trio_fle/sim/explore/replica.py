@@ -29,9 +29,9 @@ from trio_fle.election.events import (
 from trio_fle.election.fle import FastLeaderElection
 from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import Ensemble
-from trio_fle.vote import LearnerType, PeerState, Vote, make_zxid
+from trio_fle.vote import LearnerType, PeerState, StateSummary, Vote, make_zxid
 from trio_fle.wire import Notification
-from trio_fle.zab import Discovery
+from trio_fle.zab import AheadError, Discovery
 
 ZXID: Final = 0
 END: Final = ("END",)
@@ -62,22 +62,20 @@ def _names(kind: Any) -> tuple[str, ...]:
 class Lead:
     """A would-be leader: ``stage`` counts the gates passed, ``learners`` say how far each has come.
 
-    Stages: 0 nothing, 1 the epoch is settled, 2 accepted here, 3 by a quorum, 4 begun here, 5 established.
+    Stages: 0 nothing, 1 the epoch is settled, 2 accepted here, 3 established.
     """
 
     discovery: Discovery
     stage: int = 0
     learners: dict[int, int] = attrs.field(factory=dict)
-    """0 has said who it is, 1 was told the epoch, 2 has accepted it, 3 was told NEWLEADER, 4 has
-    acknowledged, 5 is up to date."""
+    """0 has said who it is, 1 was told all up to NEWLEADER, 2 has acknowledged, 3 is up to date."""
 
 
 @attrs.frozen
 class Follow:
     """A learner.
 
-    Stages: 0 dials, 1 has said who it is, 2 accepts, 3 has accepted, 4 begins, 5 has begun, 6 is
-    synchronized.
+    Stages: 0 dials, 1 has said who it is, 2 accepts, 3 has accepted, 4 is synchronized.
     """
 
     leader: int
@@ -97,6 +95,8 @@ class Replica:
     followed: int | None = None
     """Whom it follows, on disk."""
     promised: int | None = None
+    accepted_of: tuple[int, int] = (-1, -1)
+    """The epoch that was accepted last, and whose it was."""
     core: FastLeaderElection | None = None
     writing: tuple[int, int, int | None] | None = None
     role: Lead | Follow | None = None
@@ -104,7 +104,8 @@ class Replica:
     """What was said last to each, or waits for it."""
     greeting: Notification | None = None
     looks: int = 0
-    told: tuple[int, int] = (-1, -1)
+    told: frozenset[tuple[int, int]] = frozenset()
+    """Epochs that it has acknowledged, each with its leader."""
     voted: frozenset[tuple[int, Vote]] = frozenset()
     chosen: frozenset[int] = frozenset()
 
@@ -113,15 +114,15 @@ class Replica:
         """Whom it follows or is, once that is established for it."""
         role = self.role
         if isinstance(role, Lead):
-            return self.sid if role.stage == 5 else None
-        return role.leader if role is not None and role.stage == 6 else None
+            return self.sid if role.stage == 3 else None
+        return role.leader if role is not None and role.stage == 4 else None
 
     def key(self) -> tuple[Any, ...]:
         """Return all that its future depends on."""
         return (
-            self.accepted, self.epoch, self.followed, self.promised, self.writing, _role_key(self.role),
-            tuple(sorted(self.said.items(), key=lambda item: item[0])), self.greeting, self.looks, self.told,
-            self.voted, self.chosen, _core_key(self.core),
+            self.accepted, self.epoch, self.followed, self.promised, self.accepted_of, self.writing,
+            _role_key(self.role), tuple(sorted(self.said.items(), key=lambda item: item[0])), self.greeting,
+            self.looks, self.told, self.voted, self.chosen, _core_key(self.core),
         )  # fmt: skip
 
     def copy(self) -> "Replica":
@@ -135,7 +136,7 @@ class Replica:
         if isinstance(self.role, Lead):
             new.role = role = clone(self.role)
             role.discovery = discovery = clone(role.discovery)
-            for name in ("proposed", "acknowledged", "synchronized"):
+            for name in ("proposed", "synchronized"):
                 setattr(discovery, name, clone(getattr(discovery, name)))
         return new
 
@@ -155,13 +156,14 @@ class Replica:
             self.options,
         )
         self.promised = self.followed
-        return [("holds", self.told, self.accepted, self.epoch), *self.look()]
+        return [("holds", self.told, self.accepted), *self.look()]
 
     def crash(self, kept: bool) -> list[Out]:
         """Kill the process; a write under way is kept or lost."""
         if self.writing is not None and kept:
             self.accepted, self.epoch, self.followed = self.writing
         self.core = self.role = self.writing = self.greeting = self.promised = None
+        self.accepted_of = (-1, -1)
         self.said.clear()
         return []
 
@@ -225,7 +227,7 @@ class Replica:
             self.role = Follow(decided.vote.leader)
             return []
         assert self.core is not None
-        self.role = Lead(Discovery(self.core.electorate, ZXID, self.epoch))
+        self.role = Lead(Discovery(self.core.electorate, StateSummary(self.epoch, ZXID)))
         return []
 
     # Writes
@@ -235,27 +237,29 @@ class Replica:
         assert self.writing is not None
         self.accepted, self.epoch, self.followed = self.writing
         self.writing, role = None, self.role
-        if isinstance(role, Lead):
-            return self._written_as_leader(role)
         assert role is not None
-        if role.stage == 2:
-            self.told = max(self.told[0], self.accepted), self.told[1]
-            self.role = attrs.evolve(role, stage=3)
-            return [("send", role.leader, ("ACKEPOCH", self.epoch))]
-        self.told = self.told[0], max(self.told[1], self.epoch)
-        self.promised, self.role = role.leader, attrs.evolve(role, stage=5)
-        return [("send", role.leader, ("ACK", role.epoch))]
-
-    def _written_as_leader(self, role: Lead) -> list[Out]:
-        if role.stage == 1:
+        if role.stage > 2:
+            return []  # the current epoch
+        if isinstance(role, Lead):
             role.stage = 2
-            self.told = max(self.told[0], self.accepted), self.told[1]
-            role.discovery.acknowledge(self.sid, ZXID, self.epoch)
-        else:
-            role.stage = 4
-            self.told = self.told[0], max(self.told[1], self.epoch)
-            role.discovery.synchronize(self.sid, make_zxid(role.discovery.new_epoch, 0))
-        return self.go_on(role)
+            role.discovery.synchronize(self.sid, make_zxid(self.accepted, 0), first=True)
+            return [*self._acknowledge(self.sid), *self.go_on(role)]
+        return self._accepted(role)
+
+    def _accepted(self, role: Follow) -> list[Out]:
+        """Acknowledge the epoch and NEWLEADER: what is accepted is durable."""
+        self.promised, self.role = role.leader, attrs.evolve(role, stage=3)
+        first = self.accepted_of == (role.epoch, role.leader)
+        outs = self._acknowledge(role.leader) if first else []
+        return [*outs, ("send", role.leader, ("ACK", role.epoch, first))]
+
+    def _acknowledge(self, leader: int) -> list[Out]:
+        before, self.told = self.told, self.told | {(self.accepted, leader)}
+        return [("accepted", before, self.accepted, leader)]
+
+    def _begin(self, epoch: int) -> None:
+        """Make an epoch the current one, some time after its leader is established."""
+        self.writing = self.accepted, epoch, self.followed
 
     # Leading
 
@@ -263,7 +267,8 @@ class Replica:
         """Begin to lead, once free of any promise."""
         assert isinstance(self.role, Lead)
         self.promised = None
-        self.role.discovery.propose(self.sid, self.accepted)
+        discovery = self.role.discovery
+        discovery.propose(self.sid, self.accepted, discovery.summary)
         return self.go_on(self.role)
 
     def go_on(self, role: Lead) -> list[Out]:
@@ -271,22 +276,17 @@ class Replica:
         discovery, outs = role.discovery, list[Out]()
         epoch = discovery.new_epoch
         if role.stage == 0 and discovery.proposed.open:
-            role.stage, self.writing = 1, (epoch, self.epoch, self.followed)
-        elif role.stage == 2 and discovery.acknowledged.open:
-            role.stage, self.writing = 3, (self.accepted, epoch, None)
-            outs.append(("begun", epoch))
-        elif role.stage == 4 and discovery.synchronized.open:
-            role.stage = 5
+            role.stage, self.writing, self.accepted_of = 1, (epoch, self.epoch, None), (epoch, self.sid)
+        elif role.stage == 2 and discovery.synchronized.open:
+            role.stage = 3
+            self._begin(epoch)
             outs += [("established", epoch), *self._step(Established(epoch))]
         for sid, stage in sorted(role.learners.items()):
             if stage == 0 and role.stage >= 1:
                 role.learners[sid] = 1
-                outs.append(("send", sid, ("LEADERINFO", epoch)))
-            elif stage == 2 and role.stage >= 3:
-                role.learners[sid] = 3
                 outs.append(("send", sid, ("NEWLEADER", epoch)))
-            elif stage == 4 and role.stage == 5:
-                role.learners[sid] = 5
+            elif stage == 2 and role.stage == 3:
+                role.learners[sid] = 3
                 outs.append(("send", sid, ("UPTODATE",)))
         return outs
 
@@ -297,25 +297,22 @@ class Replica:
             return []
         discovery = role.discovery
         match message:
-            case ("FOLLOWERINFO", accepted):
+            case ("FOLLOWERINFO", accepted, epoch):
                 self._lose(role, sid)
                 if discovery.proposed.open and accepted > discovery.new_epoch:
                     return None
-                role.learners[sid] = 0
-                discovery.propose(sid, accepted)
-            case ("ACKEPOCH", epoch):
-                if epoch != -1 and epoch > discovery.epoch and not discovery.acknowledged.open:
-                    self._lose(role, sid)
+                try:
+                    discovery.propose(sid, accepted, StateSummary(epoch, ZXID))
+                except AheadError:
                     return [("close", sid)]
-                discovery.acknowledge(sid, ZXID, None if epoch == -1 else epoch)
+                role.learners[sid] = 0
+            case ("ACK", epoch, first):
                 role.learners[sid] = 2
-            case ("ACK", epoch):
-                role.learners[sid] = 4
-                discovery.synchronize(sid, make_zxid(epoch, 0))
+                discovery.synchronize(sid, make_zxid(epoch, 0), first=first)
             case ("END",):
                 self._lose(role, sid)
-                synced = {each for each, stage in role.learners.items() if stage >= 4}
-                if role.stage == 5 and not discovery.electorate.is_quorum(synced | {self.sid}):
+                synced = {each for each, stage in role.learners.items() if stage >= 2}
+                if role.stage == 3 and not discovery.electorate.is_quorum(synced | {self.sid}):
                     return None
         return self.go_on(role)
 
@@ -331,27 +328,27 @@ class Replica:
         assert isinstance(role, Follow)
         self.promised = None
         self.role = attrs.evolve(role, stage=1)
-        return [("send", role.leader, ("FOLLOWERINFO", self.accepted))]
+        return [("send", role.leader, ("FOLLOWERINFO", self.accepted, self.epoch))]
 
     def hear_leader(self, message: tuple[Any, ...]) -> list[Out] | None:
         """Take in what the leader says; None where this server must look for another one."""
         role = self.role
         assert isinstance(role, Follow)
         match message:
-            case ("LEADERINFO", epoch):
+            case ("NEWLEADER", epoch):
                 if epoch < self.accepted:
                     return None
-                if epoch == self.accepted:
-                    self.role = attrs.evolve(role, stage=3, epoch=epoch)
-                    return [("send", role.leader, ("ACKEPOCH", -1))]
-                self.writing = epoch, self.epoch, self.followed
-                self.role = attrs.evolve(role, stage=2, epoch=epoch)
-            case ("NEWLEADER", epoch):
-                self.writing = self.accepted, epoch, role.leader
-                self.role = attrs.evolve(role, stage=4)
-                return self._step(Established(epoch))
+                self.role = role = attrs.evolve(role, stage=2, epoch=epoch)
+                outs = self._step(Established(epoch))
+                if epoch > self.accepted:
+                    self.accepted_of = epoch, role.leader
+                elif role.leader == self.followed:
+                    return outs + self._accepted(role)
+                self.writing = epoch, self.epoch, role.leader
+                return outs
             case ("UPTODATE",):
-                self.role = attrs.evolve(role, stage=6)
+                self.role = attrs.evolve(role, stage=4)
+                self._begin(role.epoch)
             case ("END",):
                 return None
         return []
@@ -361,7 +358,7 @@ def _role_key(role: Lead | Follow | None) -> Any:
     if not isinstance(role, Lead):
         return role
     discovery = role.discovery
-    gates = (discovery.proposed, discovery.acknowledged, discovery.synchronized)
+    gates = (discovery.proposed, discovery.synchronized)
     return (
         role.stage,
         discovery.new_epoch,

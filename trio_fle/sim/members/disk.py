@@ -5,7 +5,7 @@ that reads a real one.
 """
 
 import random
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import trio
@@ -14,6 +14,7 @@ from trio_fle.ensemble import Ensemble
 from trio_fle.errors import StorageError
 from trio_fle.sim.conditions import Latency
 from trio_fle.storage import Followed, StoredVote
+from trio_fle.storage.durable import FOLLOW_AFTER_S
 from trio_fle.storage.record import RECORD, RECORD_BYTES, Record, encode_record, newest_record, place_of
 
 AT_ONCE: Final = Latency(0.0)
@@ -71,6 +72,10 @@ class VirtualDisk:
     _pending: Record | None = attrs.field(default=None, init=False)
     """What is being written."""
     _crashes: int = attrs.field(default=0, init=False)
+    _soon: int = attrs.field(default=-1, init=False)
+    """The current epoch that is to be recorded."""
+    _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _writing: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._record = self._read()
@@ -94,23 +99,27 @@ class VirtualDisk:
         self._record = self._read()
         return self.stored
 
-    async def accept_epoch(self, epoch: int) -> None:
+    async def accept_epoch(self, epoch: int, followed: Followed | None = None) -> None:
         """Record the accepted epoch."""
         await self._checkpoint()
         self._refuse_to_go_back("acceptedEpoch", self._record.accepted_epoch, epoch)
-        await self._write(attrs.evolve(self._record, accepted_epoch=epoch))
+        await self._write(accepted_epoch=epoch, followed=followed)
 
-    async def begin_epoch(self, epoch: int, followed: Followed | None) -> None:
-        """Record the current epoch, and whom the member follows."""
+    async def begin_epoch(self, epoch: int) -> None:
+        """Record the current epoch."""
         await self._checkpoint()
         self._refuse_to_go_back("currentEpoch", self._record.epoch, epoch)
-        accepted = max(self._record.accepted_epoch, epoch)
-        await self._write(attrs.evolve(self._record, accepted_epoch=accepted, epoch=epoch, followed=followed))
+        await self._write(accepted_epoch=max(self._record.accepted_epoch, epoch), epoch=epoch)
+
+    def begin_epoch_soon(self, epoch: int) -> None:
+        """Have the current epoch recorded by ``tend`` or ``settle``."""
+        self._soon = max(self._soon, epoch)
+        self._changed.set()
 
     async def remember_followed(self, followed: Followed | None) -> None:
         """Record whom the member follows."""
         await self._checkpoint()
-        await self._write(attrs.evolve(self._record, followed=followed))
+        await self._write(followed=followed)
 
     async def remember_ensemble(self, text: str) -> None:
         """Keep the configuration of the ensemble."""
@@ -118,12 +127,18 @@ class VirtualDisk:
         self.ensemble = text
 
     async def tend(self) -> None:
-        """Do nothing: there are no files that follow the record."""
-        await trio.sleep_forever()
+        """Record, now and then, the current epoch: there are no files that follow the record."""
+        while True:
+            await self._changed.wait()
+            self._changed = trio.Event()
+            await trio.sleep(FOLLOW_AFTER_S)
+            await self.settle()
 
     async def settle(self) -> None:
-        """Do nothing."""
+        """Record the current epoch."""
         await self._checkpoint()
+        if self._soon > self._record.epoch:
+            await self._write(epoch=self._soon)
 
     def close(self) -> None:
         """Note that nobody uses it now."""
@@ -137,6 +152,7 @@ class VirtualDisk:
         """
         pending, self._pending = self._pending, None
         self._crashes += 1
+        self._soon, self._writing = -1, trio.Lock()
         if pending is None:
             return
         data, at = encode_record(pending), place_of(pending)
@@ -157,19 +173,20 @@ class VirtualDisk:
         if epoch < held:
             raise StorageError(f"{name}: holds epoch {held}, and was to be set back to {epoch}")
 
-    async def _write(self, record: Record) -> None:
-        """Write a record, whether cancelled or not."""
-        self._pending = record = attrs.evolve(record, number=self._record.number + 1)
+    async def _write(self, **changes: Any) -> None:
+        """Write the record with ``changes``, once no other one is being written; whether cancelled or not."""
         crashes = self._crashes
-        if self.write_s.mean_s:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(self.write_s.sample(self.rng))
-        if self._crashes > crashes:
-            return  # the process that wrote is no more
-        self._pending, self._record = None, record
-        at = place_of(record)
-        self._durable[at : at + len(encode_record(record))] = encode_record(record)
-        self.writes += 1
+        async with self._writing:
+            self._pending = record = attrs.evolve(self._record, number=self._record.number + 1, **changes)
+            if self.write_s.mean_s:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(self.write_s.sample(self.rng))
+            if self._crashes > crashes:
+                return  # the process that wrote is no more
+            self._pending, self._record = None, record
+            at = place_of(record)
+            self._durable[at : at + len(encode_record(record))] = encode_record(record)
+            self.writes += 1
 
     def _read(self) -> Record:
         record = newest_record(bytes(self._durable), RECORD)

@@ -39,6 +39,9 @@ CLEAN_UP_S: Final = 0.15
 _HEAD: Final = struct.Struct(">iqi")
 """Type, zxid and length of the data of a packet; after the data come four bytes (no credentials)."""
 
+_BEFORE: Final = b"\xff" * 4
+"""ACKEPOCH's data where the epoch had been accepted before."""
+
 
 @attrs.define(eq=False)
 class Watcher(trio.abc.Instrument):
@@ -144,7 +147,7 @@ class Watcher(trio.abc.Instrument):
                 self.check(lambda: self.checker.decided(now, sid, line["round"], _vote(line), joined=joined))
             case "leading.established":
                 self.check(lambda: self.checker.established(now, sid, line["epoch"]))
-                self.checker.acknowledged(sid, accepted=line["epoch"], current=line["epoch"])
+                self.check(lambda: self.checker.accepted(now, sid, line["epoch"], sid))
             case "member.started":
                 self.check(lambda: self.holds(sid))
             case "member.state":
@@ -154,7 +157,7 @@ class Watcher(trio.abc.Instrument):
         """Check what the disk of ``sid`` holds. Raises ``ViolationError``."""
         stored = self.ensemble.storages[sid].stored
         now = trio.current_time()
-        self.checker.holds(now, sid, accepted=stored.accepted_epoch, current=stored.epoch)
+        self.checker.holds(now, sid, stored.accepted_epoch)
 
     def struck(self) -> None:
         """Count changes of state from here on: what a fault brings about is no busy loop."""
@@ -187,16 +190,19 @@ class Watcher(trio.abc.Instrument):
         while at + _HEAD.size <= len(data):
             kind, zxid, length = _HEAD.unpack_from(data, at)
             at += _HEAD.size + max(length, 0) + 4
-            sid = sid_of(stream.here)
             match kind:
                 case PacketType.LEADERINFO:
                     self._proposed[stream.other] = epoch_of(zxid)
                 case PacketType.FOLLOWERINFO | PacketType.OBSERVERINFO:
-                    self.checker.acknowledged(sid, accepted=epoch_of(zxid))
+                    self.checker.acknowledged(sid_of(stream.here), epoch_of(zxid))
                 case PacketType.ACKEPOCH:
-                    self.checker.acknowledged(sid, accepted=self._proposed[stream])
-                case PacketType.ACK if not self._observes(sid):
-                    self.checker.acknowledged(sid, current=epoch_of(zxid))
+                    self._count_acknowledgement(stream, data[at - 8 : at - 4] != _BEFORE)
+
+    def _count_acknowledgement(self, stream: VirtualStream, first: bool) -> None:
+        sid, leader, epoch = sid_of(stream.here), sid_of(stream.there), self._proposed[stream]
+        self.checker.acknowledged(sid, epoch)
+        if first:
+            self.check(lambda: self.checker.accepted(trio.current_time(), sid, epoch, leader))
 
     def _observes(self, sid: int) -> bool:
         member = self.ensemble.running.get(sid)
