@@ -69,6 +69,8 @@ class FastLeaderElection:
     _said: dict[int, Notification] = attrs.field(factory=dict, init=False)
     """What each voter said last, in this election."""
     _history: tuple[int, int] = attrs.field(default=(0, 0), init=False)
+    _left: int | None = attrs.field(default=None, init=False)
+    """Whom it followed last, or itself, if it led."""
     """Last zxid and epoch of this member, as it began to look for a leader."""
     _began: float = attrs.field(default=0.0, init=False)
     _sent: int = attrs.field(default=0, init=False)
@@ -137,6 +139,8 @@ class FastLeaderElection:
         if self.current_vote is None:
             own_id = self.electorate.me if self.electorate.stands else initial.leader
             self.current_vote = Vote(own_id, zxid, epoch)
+        if self.state is not PeerState.LOOKING:
+            self._left = self.current_vote.leader
         self.state, self.leaving = PeerState.LOOKING, False
         self.round = round_after(self.round)
         self._began, self._sent, self._received = now, 0, 0
@@ -147,7 +151,14 @@ class FastLeaderElection:
         self._answered.clear()
         zxid, epoch = self._history
         self.election = Election(
-            self.electorate, self.options, initial, self.round, self.gone, self.oracle, (epoch, zxid)
+            self.electorate,
+            self.options,
+            initial,
+            self.round,
+            self.gone,
+            self.oracle,
+            (epoch, zxid),
+            self._left,
         )
         return self._carry_on(now, self.election.start(now))
 

@@ -48,6 +48,8 @@ class Election:
     """What the oracle says, where one of two servers may lead alone; None: not known yet."""
     history: tuple[int, int] = (MIN_LONG, MIN_LONG)
     """Epoch and last zxid of this member."""
+    left: int | None = None
+    """Whom this member followed until now; itself, if it led."""
     proposal: Vote = attrs.field(init=False)
     outcome: Outcome | None = attrs.field(default=None, init=False)
     failed: bool = attrs.field(default=False, init=False)
@@ -133,12 +135,20 @@ class Election:
 
     @property
     def favours_me(self) -> bool:
-        """Whether this member is about to win: a quorum, and all who are not gone, voted, none for better."""
-        mine = self.proposal.leader == self.electorate.me and self.electorate.electable(self.proposal)
+        """Whether this member is likely to win: none has voted for better, and it is no more than a guess.
+
+        Either a quorum, and all who are not gone, have voted; or all whose ids are higher, but the leader
+        that it has just lost: of servers with the same history the highest id wins. One that led itself until
+        now does not guess: that its port refuses sets those free that followed it.
+        """
+        me = self.electorate.me
+        mine = self.proposal.leader == me and self.electorate.electable(self.proposal)
         if not mine or not self.options.early_finalize:  # else it is about to wait
             return False
-        voted = frozenset(self.votes)
-        return voted >= self.electorate.voters - self.gone and self.electorate.is_quorum(voted)
+        voted, there = frozenset(self.votes), self.electorate.voters - self.gone
+        if self.left != me and all(sid in voted for sid in there if sid > me and sid != self.left):
+            return True
+        return voted >= there and self.electorate.is_quorum(voted)
 
     @property
     def _mine(self) -> CastVote:

@@ -1,4 +1,4 @@
-"""What elections come to, for the member to act on, and its quorum port, bound when it is about to win."""
+"""What elections come to, for the member to act on, and its quorum port, bound when it is likely to win."""
 
 import errno
 from collections import deque
@@ -80,7 +80,7 @@ class QuorumPort:
 
 @attrs.define(eq=False)
 class Decisions:
-    """Takes what the election task tells; ``port`` is bound meanwhile where this member is about to win."""
+    """Takes what the election task tells; ``port`` is bound meanwhile where this member is likely to win."""
 
     port: QuorumPort
     finalize_wait_s: float
@@ -94,7 +94,7 @@ class Decisions:
         self._tell()
 
     def favoured(self, favoured: bool) -> None:
-        """Take note that this member is about to win, or is not after all."""
+        """Take note that this member is likely to win, or is not after all."""
         self._favoured = favoured
         self._tell()
 

@@ -47,7 +47,7 @@ _MINUTE_S: Final = 60.0
 class ElectionTask:
     """Owns the election's state machine: nothing else steps it.
 
-    ``decided`` is called with each decision, ``favoured`` where this member is about to win or, after all,
+    ``decided`` is called with each decision, ``favoured`` where this member is likely to win or, after all,
     may not be, ``adopted`` with each configuration that the election has adopted, and from whom,
     ``voter_looking`` with each voter that looks for a leader while this member has one, ``heard_looking``
     with every sender that is heard LOOKING at all. They and ``manager`` are set before it runs.
