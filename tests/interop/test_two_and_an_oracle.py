@@ -30,6 +30,13 @@ async def wait_event(server: Server, name: str, **facts: object) -> None:
     await server.wait_line(lambda _: any(facts.items() <= event.items() for event in server.events(name)))
 
 
+async def wait_current(server: Server, epoch: int) -> None:
+    """Wait until an epoch is the current one on disk: a moment after its leader is established."""
+    path = trio.Path(server.directory) / "version-2" / "currentEpoch"
+    while not await path.exists() or await path.read_text() != str(epoch):  # noqa: ASYNC110 (a file)
+        await trio.sleep(0.01)
+
+
 async def wait_leading(port: int) -> None:
     await wait_leader({2: port}, [2])
 
@@ -60,6 +67,7 @@ async def test_two_members_of_ours_lead_alone_where_the_file_says_so(tmp_path: P
                 await two.start()
                 await wait_established(two, 1)
                 first = one.events("leading.established")[-1]["epoch"]
+                await wait_current(two, first)  # who votes with it is elected by its id again
                 await two.kill()
                 await wait_event(one, "leading.learner_lost", peer=2)
                 await trio.sleep(5 * TICK_S)
