@@ -62,6 +62,16 @@ async def test_an_epoch_is_accepted_of_one_leader_only(autojump_clock: MockClock
     assert await held.accept(2, 7)
 
 
+async def test_an_observer_keeps_what_it_promised_as_a_voter(autojump_clock: MockClock) -> None:
+    """The lease of its leader may rest on that, and it may be a voter again before the lease is over."""
+    held = commitments(RESTARTED)
+    await held.accept(1, 5)
+    assert held.stored.followed == FOLLOWED == disk(held).stored.followed
+    await trio.sleep(LEASE_S)
+    await held.accept(1, 6)
+    assert held.stored.followed is None
+
+
 async def test_whose_an_epoch_was_is_forgotten_by_a_restart(autojump_clock: MockClock) -> None:
     held = commitments(RESTARTED)
     assert not await held.accept(1, 4, FOLLOWED)

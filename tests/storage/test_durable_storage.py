@@ -82,6 +82,14 @@ async def test_an_epoch_that_begins_soon_is_written_at_the_end_at_the_latest(sto
     assert await storage.load() == StoredVote(0, 3, 3, Followed(2, 3, 2.5))
 
 
+async def test_an_epoch_that_begins_soon_goes_along_with_what_is_written_next(storage: Storage) -> None:
+    await storage.load()
+    await storage.accept_epoch(3)
+    storage.begin_epoch_soon(3)
+    await storage.accept_epoch(4)
+    assert await storage.load() == StoredVote(0, 3, 4)
+
+
 async def test_an_epoch_that_begins_soon_is_written_while_it_is_tended(storage: Storage) -> None:
     await storage.load()
     await storage.accept_epoch(3)

@@ -69,9 +69,9 @@ class FastLeaderElection:
     _said: dict[int, Notification] = attrs.field(factory=dict, init=False)
     """What each voter said last, in this election."""
     _history: tuple[int, int] = attrs.field(default=(0, 0), init=False)
-    _left: int | None = attrs.field(default=None, init=False)
-    """Whom it followed last, or itself, if it led."""
     """Last zxid and epoch of this member, as it began to look for a leader."""
+    _left: int | None = attrs.field(default=None, init=False)
+    """Whom it followed last, or itself, if it led; None: nobody since it started."""
     _began: float = attrs.field(default=0.0, init=False)
     _sent: int = attrs.field(default=0, init=False)
     _received: int = attrs.field(default=0, init=False)

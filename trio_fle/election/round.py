@@ -49,7 +49,7 @@ class Election:
     history: tuple[int, int] = (MIN_LONG, MIN_LONG)
     """Epoch and last zxid of this member."""
     left: int | None = None
-    """Whom this member followed until now; itself, if it led."""
+    """Whom this member followed last, itself if it led; None: nobody since it started."""
     proposal: Vote = attrs.field(init=False)
     outcome: Outcome | None = attrs.field(default=None, init=False)
     failed: bool = attrs.field(default=False, init=False)
@@ -137,16 +137,16 @@ class Election:
     def favours_me(self) -> bool:
         """Whether this member is likely to win: none has voted for better, and it is no more than a guess.
 
-        Either a quorum, and all who are not gone, have voted; or all whose ids are higher, but the leader
-        that it has just lost: of servers with the same history the highest id wins. One that led itself until
-        now does not guess: that its port refuses sets those free that followed it.
+        Either a quorum, and all who are not gone, have voted; or it has lost its leader, and all others have
+        voted whose ids are higher: of servers with the same history the highest id wins. One that led, or may
+        have led before it was started, does not guess: that its port refuses frees those that followed it.
         """
         me = self.electorate.me
         mine = self.proposal.leader == me and self.electorate.electable(self.proposal)
         if not mine or not self.options.early_finalize:  # else it is about to wait
             return False
         voted, there = frozenset(self.votes), self.electorate.voters - self.gone
-        if self.left != me and all(sid in voted for sid in there if sid > me and sid != self.left):
+        if self.left not in (None, me) and voted >= {sid for sid in there - {self.left} if sid > me}:
             return True
         return voted >= there and self.electorate.is_quorum(voted)
 

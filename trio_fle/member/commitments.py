@@ -51,6 +51,8 @@ class Commitments:
         """
         self.refuse_older(epoch)
         stored = self.stored
+        if followed is None and self.promise is not None and self.clock() < self.promise.until:
+            followed = stored.followed  # an observer promises nothing, but may have promised as a voter
         if epoch > stored.accepted_epoch or followed != stored.followed:
             await self.storage.accept_epoch(epoch, followed)
             self.stored = attrs.evolve(stored, accepted_epoch=epoch, followed=followed)

@@ -115,7 +115,10 @@ class LearnerHandler:
         self._queue_packet(QuorumPacket(PacketType.UPTODATE, -1))
 
     async def _receive_ackepoch(self) -> bool:
-        """Return whether the learner accepts the epoch now; else it had done so before, maybe of another."""
+        """Return whether the learner has accepted the epoch of this leader, and of no other one before.
+
+        After a restart it has forgotten whose an epoch was, and says no.
+        """
         packet = await self.link.receive()
         if packet.type != PacketType.ACKEPOCH:
             raise MalformedMessageError(f"it sent packet {packet.type}, not ACKEPOCH")

@@ -68,7 +68,8 @@ class Learners:
         """Note that a link has ended."""
         if link in self._links:
             self._links.remove(link)
-            self.lost(link, any(other.sid == link.sid and other.synced for other in self._links))
+            same = [other for other in self._links if other.sid == link.sid and other.synced]
+            self.lost(link, any(other.observes == link.observes for other in same))
 
     def _end(self, links: list[LearnerHandler]) -> None:
         for link in links:

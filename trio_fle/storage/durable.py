@@ -15,7 +15,7 @@ from trio_fle.storage.lock import DirectoryLock
 from trio_fle.storage.record import Followed, Record, prepare_record, read_record, write_record
 
 FOLLOW_AFTER_S: Final = 0.05
-"""How long the epoch files wait for the record: an election changes it twice in a few milliseconds."""
+"""How long the current epoch of a leader of ours, and the epoch files, wait: an election has better to do."""
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ class DurableStorage:
         await self._write(lambda: self._begin(epoch))
 
     def begin_epoch_soon(self, epoch: int) -> None:
-        """Have the current epoch recorded, before the epoch files follow."""
+        """Have the current epoch recorded with whatever is next, or before the epoch files follow."""
         self._soon = max(self._soon, epoch)
         self._changed.set()
 
@@ -94,7 +94,7 @@ class DurableStorage:
         await self._in_thread(lambda: write_atomically(path, text.encode()), self._files_limiter)
 
     async def tend(self) -> None:
-        """Let the epoch files follow the record."""
+        """Let the record have the current epoch, and the epoch files follow it."""
         while True:
             await self._changed.wait()
             self._changed = trio.Event()
@@ -102,7 +102,7 @@ class DurableStorage:
             await self._bring_on()
 
     async def settle(self) -> None:
-        """Let the epoch files follow the record for the last time."""
+        """Do so for the last time."""
         if self._lock is not None:
             await self._bring_on()
 
@@ -176,10 +176,10 @@ class DurableStorage:
 
     def _begin_at_last(self) -> None:
         if self._soon > self._record.epoch:
-            self._begin(self._soon)
+            self._put(self._record)
 
     def _put(self, record: Record) -> None:
-        record = attrs.evolve(record, number=self._record.number + 1)
+        record = attrs.evolve(record, number=self._record.number + 1, epoch=max(record.epoch, self._soon))
         write_record(self._version_dir, record)
         self._record = record
 

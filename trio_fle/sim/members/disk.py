@@ -138,7 +138,7 @@ class VirtualDisk:
         """Record the current epoch."""
         await self._checkpoint()
         if self._soon > self._record.epoch:
-            await self._write(epoch=self._soon)
+            await self._write()
 
     def close(self) -> None:
         """Note that nobody uses it now."""
@@ -177,7 +177,8 @@ class VirtualDisk:
         """Write the record with ``changes``, once no other one is being written; whether cancelled or not."""
         crashes = self._crashes
         async with self._writing:
-            self._pending = record = attrs.evolve(self._record, number=self._record.number + 1, **changes)
+            record = attrs.evolve(self._record, number=self._record.number + 1, **changes)
+            self._pending = record = attrs.evolve(record, epoch=max(record.epoch, self._soon))
             if self.write_s.mean_s:
                 with trio.CancelScope(shield=True):
                     await trio.sleep(self.write_s.sample(self.rng))
