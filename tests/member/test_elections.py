@@ -67,6 +67,21 @@ async def test_a_killed_leader_is_replaced_and_follows_when_it_comes_back(autoju
         nursery.cancel_scope.cancel()
 
 
+async def test_survivors_vote_once_and_for_the_next_leader(autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        ensemble = VirtualEnsemble(nursery, FIVE)
+        await ensemble.start()
+        await trio.sleep(1)
+        before = {sid: len(member.named("election.vote")) for sid, member in ensemble.running.items()}
+        ensemble.kill(5)
+        await trio.sleep(1)
+        assert ensemble.leader() == 4
+        for sid, member in ensemble.running.items():
+            assert member.named("election.started")[-1]["leader"] == 4
+            assert len(member.named("election.vote")) == before[sid]
+        nursery.cancel_scope.cancel()
+
+
 async def test_all_restarted_at_once_elect_again(autojump_clock: MockClock) -> None:
     async with trio.open_nursery() as nursery:
         ensemble = VirtualEnsemble(nursery, VOTERS)

@@ -60,6 +60,8 @@ class FastLeaderElection:
     """Configurations of voters that differ from ours, as last heard."""
     gone: set[int] = attrs.field(factory=set, init=False)
     """Voters that are known to be gone."""
+    present: set[int] = attrs.field(factory=set, init=False)
+    """Voters that have connected, and are not known to be gone."""
     oracle: bool | None = attrs.field(default=None, init=False)
     """What the oracle said last; None where there is none, or it was not asked yet."""
     leaving: bool = attrs.field(default=False, init=False)
@@ -127,11 +129,16 @@ class FastLeaderElection:
 
     def _note_presence(self, now: float, sid: int, gone: bool) -> list[Effect]:
         if not gone:
-            self.gone.discard(sid)
+            self._note_there(sid)
             return []
         self.gone.add(sid)
+        self.present.discard(sid)
         self._early.pop(sid, None)
         return [] if self.election is None else self._carry_on(now, self.election.lose(now, sid))
+
+    def _note_there(self, sid: int) -> None:
+        self.gone.discard(sid)
+        self.present.add(sid)
 
     def _start(self, now: float, zxid: int, epoch: int) -> list[Effect]:
         self._history = zxid, epoch
@@ -159,6 +166,7 @@ class FastLeaderElection:
             self.oracle,
             (epoch, zxid),
             self._left,
+            self.present,
         )
         return self._carry_on(now, self.election.start(now))
 
@@ -171,7 +179,7 @@ class FastLeaderElection:
             return effects + self._answer_non_voter(now, sender, heard)
         if heard.state is None:
             return effects
-        self.gone.discard(sender)
+        self._note_there(sender)
         self._early.pop(sender, None)
         if self.election is not None:
             self._received += 1
@@ -191,10 +199,14 @@ class FastLeaderElection:
     def _is_behind(self, event: Heard) -> bool:
         """Whether a voter is to be answered while both look: its round is older, or its configuration.
 
+        Who has not voted itself yet says nothing: it tells all as soon as it has.
+
         One in a newer round answers us, and may be unable to adopt what we live under: so it is told of that
         once for each thing that it says, lest both answer each other for ever.
         """
         sender, heard = event.sender, event.notification
+        if self.election is not None and self.election.holds_back:
+            return False
         if heard.round < self.round:
             return self._is_news(sender, heard)
         return self._knows_newer(event.config) and self._says_other(sender, heard)

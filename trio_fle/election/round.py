@@ -21,6 +21,10 @@ OBSERVER_RESEND_MAX_S: Final = 1.0
 """Voters tell observers nothing unasked; so an observer never waits a minute before it asks again."""
 
 
+HOLD_BACK_S: Final = 0.01
+"""How long who has lost its leader holds its own vote back for that of a voter with a higher id."""
+
+
 @attrs.frozen
 class Outcome:
     """The leader that an election named, in which round, and what settled it."""
@@ -50,6 +54,8 @@ class Election:
     """Epoch and last zxid of this member."""
     left: int | None = None
     """Whom this member followed last, itself if it led; None: nobody since it started."""
+    present: Set[int] = frozenset()
+    """Voters that have connected, and are not known to be gone."""
     proposal: Vote = attrs.field(init=False)
     outcome: Outcome | None = attrs.field(default=None, init=False)
     failed: bool = attrs.field(default=False, init=False)
@@ -60,6 +66,8 @@ class Election:
     """What settled servers said, of any round (outofelection)."""
     _agreed_since: float | None = attrs.field(default=None, init=False)
     _wake_at: float = attrs.field(default=0.0, init=False)
+    _held_until: float | None = attrs.field(default=None, init=False)
+    """When this member casts its own vote at the latest, where it holds it back."""
     _resend_s: float = attrs.field(init=False)
     _loopback: bool = attrs.field(default=False, init=False)
     _cast: CastVote | None = attrs.field(default=None, init=False)
@@ -69,12 +77,18 @@ class Election:
         self._resend_s = self.options.resend_min_s
 
     def start(self, now: float) -> list[Effect]:
-        """Propose the initial vote to every voter."""
+        """Propose the initial vote to every voter, at once or when it is held back no more."""
         self._wake_at = now + self._resend_s
-        return self._finish(now, self._propose(self.initial, self.electorate.me))
+        if not self._awaits_better():
+            return self._finish(now, self._propose(self.initial, self.electorate.me))
+        self._held_until = now + HOLD_BACK_S
+        return self._finish(now, [])
 
     def silence(self, now: float) -> list[Effect]:
         """Nothing was heard until the time asked for: decide what is agreed, else repeat the proposal."""
+        if self._held_until is not None:
+            self._wake_at = now + self._resend_s
+            return self._finish(now, self._propose(self.initial, self.electorate.me))
         if self._agreed_since is not None:
             self.outcome = Outcome(self.proposal, self.round, Settled.WAIT)
             return []
@@ -112,14 +126,16 @@ class Election:
         return self._finish(now, [])
 
     def _finish(self, now: float, effects: list[Effect]) -> list[Effect]:
-        """Take in what was sent to oneself, then say when to wake."""
+        """Vote where that is held back in vain, take in what was sent to oneself, then say when to wake."""
+        if self._held_until is not None and not self._over and not self._awaits_better():
+            effects += self._propose(self.initial, self.electorate.me)
         while self._loopback and not self._over:
             self._loopback = False
             effects += self._take(now, self.electorate.me, self._own_notification())
         if not self._over:
             self._settle_early()
         if not self._over:
-            effects.append(WakeAt(self._wake_at))
+            effects.append(WakeAt(self._wake_at if self._held_until is None else self._held_until))
         return effects
 
     def _settle_early(self) -> None:
@@ -132,6 +148,11 @@ class Election:
         settled = settled_early(self.electorate, self.votes, self._mine, self.gone)
         if settled is not None:
             self.outcome = Outcome(self.proposal, self.round, settled)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether this member has not voted yet: nobody is told its proposal then."""
+        return self._held_until is not None
 
     @property
     def favours_me(self) -> bool:
@@ -285,8 +306,23 @@ class Election:
             return claim.round == self.round  # others say that I lead: believed in my own round only
         return leader in said and said[leader].state is PeerState.LEADING
 
+    def _awaits_better(self) -> bool:
+        """Whether a vote that is likely to be better has yet to come.
+
+        Who loses its leader a moment before the one that will win would tell all of a vote that it takes back
+        at once. Servers that followed the same leader mostly hold the same: then the highest id wins.
+        """
+        me, voters = self.electorate.me, self.electorate.voters
+        if self.left is None or me not in voters or not self.options.early_finalize:
+            return False
+        if self._agreed_since is not None:
+            return False
+        weight = self.electorate.current.verifier.weight
+        silent = (self.present & voters) - self.gone - self.votes.keys() - {self.left}
+        return any(sid > me and weight(sid) > 0 for sid in silent)
+
     def _propose(self, vote: Vote, because: int) -> list[Effect]:
-        self.proposal = vote
+        self.proposal, self._held_until = vote, None
         return [Proposed(vote, self.round, because), *self._broadcast()]
 
     def _broadcast(self) -> list[Effect]:

@@ -215,6 +215,8 @@ class ElectionTask:
         self._told_round = effect.round
 
     def _log_decision(self, effect: Decided) -> None:
+        if self._told_round < 0:  # it held its own vote back, and this is its first one
+            self._log_proposal(Proposed(effect.vote, effect.round, effect.vote.leader))
         self._told_round = -1
         self.log.info(
             "election.decided",
