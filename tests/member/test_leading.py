@@ -403,6 +403,33 @@ async def test_no_epoch_is_current_that_a_quorum_has_not_acknowledged(
         assert play.member.named("leading.established") == []
 
 
+@pytest.mark.parametrize("forged", [False, True])
+async def test_a_follower_that_forgot_whose_epoch_it_accepted_costs_an_attempt_at_most(
+    forged: bool, autojump_clock: MockClock
+) -> None:
+    """The third server is down; a claim from elsewhere ends nothing."""
+    async with stage(silent=(2,)) as play:
+        play.net.listeners.pop(address_of(2), None)
+        for stream in play.net.between(host(2), host(LEADER)):
+            if stream.here == host(LEADER):
+                stream.reset()
+        learner = await play.call(1, source="192.0.2.99" if forged else None)
+        await learner.introduce()
+        new = await learner.expect(PacketType.LEADERINFO)
+        began = trio.current_time()
+        await learner.acknowledge_epoch(0, -1)
+        await learner.send(PacketType.ACK, new.zxid)
+        await learner.until_closed()
+        if forged:
+            assert trio.current_time() - began >= SYNC_S
+            return
+        assert trio.current_time() == began
+        again = await play.call(1)
+        assert await again.join(accepted=1) == make_zxid(2, 0)
+        assert trio.current_time() - began < 0.5
+        assert play.member.leads()
+
+
 # The lease
 
 

@@ -33,6 +33,8 @@ class Admission:
     log: structlog.typing.FilteringBoundLogger
     _ahead: set[int] = attrs.field(factory=set, init=False)
     """Voters that live under a newer configuration, which can't be adopted here."""
+    _spent: set[int] = attrs.field(factory=set, init=False)
+    """Voters that can't accept the epoch of this leadership as its own: they may have accepted it before."""
 
     def check(self, handler: LearnerHandler, electorate: Electorate, *, leads: bool) -> None:
         """Raise ``PeerError`` for one that can't be led; ``leads`` says whether others follow already."""
@@ -80,3 +82,13 @@ class Admission:
             hint="they have a newer configuration: give this member the same server lines, or "
             "reconfigEnabled=true, and restart it; until then it is no candidate",
         )
+
+    def meet_spent(self, handler: LearnerHandler, electorate: Electorate, present: frozenset[int]) -> None:
+        """Make way for a higher epoch where too few of those that are there can still accept this one.
+
+        Whoever is started again after it accepted an epoch has forgotten whose that was.
+        """
+        if self.credible(handler):
+            self._spent.add(handler.sid)
+            if not electorate.is_quorum(present - self._spent):
+                self.give_up("too few voters can accept its epoch: they accepted one of that number before")

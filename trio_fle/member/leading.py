@@ -153,6 +153,8 @@ class Leading:
         if zxid == make_zxid(self.discovery.new_epoch, 0):
             self.answered(handler, sent_at)
         self.discovery.synchronize(handler.sid, zxid, first=first)
+        if not (first or self.discovery.synchronized.open):
+            self._admission.meet_spent(handler, self.electorate, self._present())
         self._tell()
         if self.leadership is not None:
             handler.up_to_date()
