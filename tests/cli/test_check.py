@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -226,3 +228,29 @@ def test_of_many_quorums_the_number_is_told(tmp_path: Path) -> None:
     servers = "".join(f"server.{sid}=198.51.100.{sid}:2888:3888\n" for sid in range(1, 14))
     path = write(tmp_path, text="dataDir=DIR\ninitLimit=10\nsyncLimit=5\n" + servers)
     assert "minimal quorums: 1,716 sets (more than 20 are not listed)" in check(path).output
+
+
+def test_a_data_directory_that_run_would_refuse_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    (tmp_path / "version-2").mkdir()
+    (tmp_path / "version-2" / "fle.record").write_bytes(b"damaged")
+    result = check(path)
+    assert result.exit_code == 1
+    assert f"error data: {tmp_path}/version-2/fle.record: is damaged" in result.output
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["check", "ZOO_CFG"], ["check", "ZOO_CFG", "--json"]])
+def test_output_that_can_not_be_written_is_one_line_and_status_3(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    path = write(tmp_path)
+    command = [sys.executable, "-m", "trio_fle", *(each.replace("ZOO_CFG", str(path)) for each in arguments)]
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(
+            [*command, *(["--myid", "1"] if len(arguments) > 1 else [])],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (result.returncode, result.stderr) == (
+        3,
+        "trio-fle: the output can't be written: No space left on device\n",
+    )

@@ -335,6 +335,17 @@ def test_an_unknown_override_is_a_warning(home: Home) -> None:
     )
 
 
+def test_a_byte_order_mark_is_named_as_what_makes_the_first_key_unknown(home: Home) -> None:
+    """ZooKeeper drops that key without a word."""
+    home.path.write_bytes(b"\xef\xbb\xbftickTime=500\n" + (home.head + SERVERS).encode())
+    config = load_config(home.path)
+    assert config.tick_s == 3.0, "ZooKeeper's default"
+    (told,) = config.warnings
+    assert told.endswith(
+        "tickTime: unknown key, since the file begins with a byte order mark; save it without one"
+    )
+
+
 def test_the_data_directory_may_be_given_outside_the_file(home: Home) -> None:
     other = home.root / "other"
     other.mkdir()

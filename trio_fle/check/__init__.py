@@ -1,1 +1,1 @@
-"""A configuration, checked: what it means, and what is wrong with it. Nothing here asks anybody, or waits."""
+"""A configuration, checked: what it means, and what is wrong with it. Nothing here asks anybody."""

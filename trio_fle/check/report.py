@@ -1,6 +1,6 @@
 """All that a check has found, and the document in which programs read it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -112,14 +112,20 @@ class Report:
         return all(finding.severity is not Severity.ERROR for finding in found)
 
 
-def build_report(config: MemberConfig, names: Names, answers: Mapping[int, Answer] | None = None) -> Report:
-    """Explain a configuration and gather all findings about it."""
+def build_report(
+    config: MemberConfig,
+    names: Names,
+    answers: Mapping[int, Answer] | None = None,
+    data: Sequence[Finding] = (),
+) -> Report:
+    """Explain a configuration and gather all findings about it; ``data`` are those of its data directory."""
     quorums = explain(config.ensemble.verifier)
     told = Told.by(answers or {})
     findings = [
         *(warning("config", text) for text in config.warnings),
         *voter_findings(config.ensemble, quorums, names),
         *_pending_findings(config),
+        *data,
         *address_findings(config, names),
         *timing_findings(config, names),
         *answer_findings(config, answers or {}, told, names),

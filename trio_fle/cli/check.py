@@ -8,6 +8,7 @@ import click
 import trio
 
 from trio_fle.check.addresses import hosts_of
+from trio_fle.check.data import data_findings
 from trio_fle.check.live import Told
 from trio_fle.check.report import Report, build_report
 from trio_fle.cli.check_text import render
@@ -40,9 +41,9 @@ def check(
 ) -> None:
     """Explain CONFIG (a zoo.cfg): who votes, what is a quorum, what it survives, and what is suspicious.
 
-    Names are looked up; with --live every server is asked on its election port, too, and knocked at, so that
-    it tells its id. Exit status 0: fine, warnings or not; 1: an error was found, or with --strict a warning;
-    2: CONFIG can't be used.
+    Names are looked up, and the data directory is read; with --live every server is asked on its election
+    port, too, and knocked at, so that it tells its id. Exit status 0: fine, warnings or not; 1: an error was
+    found, or with --strict a warning; 2: CONFIG can't be used.
     """
     try:
         loaded = load_chosen(config, settings, myid, from_hostname, data_dir, strict=True)
@@ -59,16 +60,17 @@ def check(
 
 
 async def _find_out(config: MemberConfig, live: bool) -> Report:
-    """Look names up, and ask the servers where that is wanted."""
+    """Look names up and the data directory through, and ask the servers where that is wanted."""
     names = await look_up_all(hosts_of(config), LOOK_UP_WITHIN_S)
+    data = await trio.to_thread.run_sync(lambda: list(data_findings(config)))
     if not live:
-        return build_report(config, names)
+        return build_report(config, names, data=data)
     # a server that this machine can't reach shall not keep the others waiting for the whole cnxTimeout
     within_s = min(config.transport.cnx_timeout_s, ASK_WITHIN_S)
     asking = Asking(TcpTransport(config.transport), config.me.addresses[0].election, within_s, names)
     answers = await asking.all(config.ensemble.servers, identify=True)
     more = await look_up_all(Told.by(answers).hosts() - hosts_of(config), LOOK_UP_WITHIN_S)
-    return build_report(config, _joined(names, more), answers)
+    return build_report(config, _joined(names, more), answers, data)
 
 
 def _joined(names: Names, more: Names) -> Names:
