@@ -74,8 +74,12 @@ class StateSummary:
     zxid: int
 
     def is_ahead_of(self, other: "StateSummary") -> bool:
-        """Whether this history has something that ``other`` lacks."""
-        return (self.epoch, self.zxid) > (other.epoch, other.zxid)
+        """Whether this history has something that ``other`` lacks.
+
+        Servers with the same last zxid hold the same, also where one of them forgot the last epoch, in which
+        nothing was added: ZooKeeper, whose epochs are never forgotten, compares those first nevertheless.
+        """
+        return self.zxid != other.zxid and (self.epoch, self.zxid) > (other.epoch, other.zxid)
 
 
 @attrs.frozen

@@ -3,7 +3,7 @@
 import pytest
 from core_driver import Driver, claim, ensemble_of, facts, looking
 
-from trio_fle.election.events import ConfigSeen, NewerConfig, Settled
+from trio_fle.election.events import ConfigSeen, Look, NewerConfig, Settled
 from trio_fle.election.options import ElectionOptions
 from trio_fle.vote import MIN_LONG, PeerState, Vote
 
@@ -164,6 +164,19 @@ def test_who_is_no_candidate_supports_none_that_is_behind_it(epoch: int, zxid: i
     driver.hear(2, looking(2, zxid=zxid, epoch=epoch))
     assert (driver.last_sent(3).vote == Vote(2, zxid, epoch)) is supported
     assert (driver.wait(1).decided() is not None) is supported
+
+
+@pytest.mark.parametrize(("leader", "zxid", "supported"), [(2, 9, True), (2, 8, False), (3, 9, False)])
+def test_but_it_supports_the_leader_it_had_that_forgot_its_epoch_and_nothing_else(
+    leader: int, zxid: int, supported: bool
+) -> None:
+    driver = Driver(1, ensemble_of(3), NO_CANDIDATE, zxid=9, epoch=2).look()
+    driver.hear(2, looking(2, zxid=9, epoch=2))
+    driver.wait(1)
+    assert driver.fle.state is PeerState.FOLLOWING
+    driver.step(Look(9, 3))
+    driver.hear(leader, looking(leader, 2, zxid=zxid, epoch=2))
+    assert (driver.last_sent(3).vote == Vote(leader, zxid, 2)) is supported
 
 
 def test_a_thousand_newer_configurations_disturb_nothing() -> None:

@@ -236,12 +236,15 @@ class Election:
         """Whether ``new`` is to be proposed in place of ``than``.
 
         A voter that is no candidate supports none that is behind it: it could not follow that one, whose
-        election would come to nothing, again and again.
+        election would come to nothing, again and again. The leader that it followed last may have forgotten
+        its epoch, if it was one of ours and crashed, and lacks nothing for that.
         """
         if not self.electorate.better(new, than):
             return False
-        candidate = self.electorate.candidate or self.electorate.me not in self.electorate.current.voters
-        return candidate or (new.epoch, new.zxid) >= self.history
+        if self.electorate.candidate or self.electorate.me not in self.electorate.current.voters:
+            return True
+        forgot = new.leader == self.left and new.zxid == self.history[1]
+        return forgot or (new.epoch, new.zxid) >= self.history
 
     def _take_vote(self, now: float, sender: int, heard: Notification) -> list[Effect]:
         if UNTRUSTED_ZXID in (self.initial.zxid, heard.vote.zxid):
