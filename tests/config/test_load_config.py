@@ -288,6 +288,12 @@ def test_a_limit_has_to_be_set(home: Home, key: str, example: str) -> None:
     assert message == f"zoo.cfg: {key} is not set; add a line such as {key}={example}"
 
 
+def test_one_that_is_there_under_a_wrong_name_is_pointed_at(home: Home) -> None:
+    message = home.error(home.head.replace("syncLimit", "syncLimt") + SERVERS)
+    assert message.startswith("zoo.cfg:")
+    assert message.endswith(": syncLimt: unknown key; did you mean syncLimit? That has to be set")
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(tmp_path / "none.cfg")

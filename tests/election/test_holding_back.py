@@ -4,7 +4,7 @@ import attrs
 import pytest
 from core_driver import Driver, ensemble_of, looking
 
-from trio_fle.election.events import Back, Gone, Look
+from trio_fle.election.events import Back, Gone, Greet, Look
 from trio_fle.election.options import ElectionOptions
 from trio_fle.election.round import HOLD_BACK_S
 from trio_fle.vote import PeerState
@@ -13,9 +13,9 @@ from trio_fle.wire import Notification
 EARLY = ElectionOptions()
 
 
-def follower(me: int, voters: int = 3, *, options: ElectionOptions = EARLY) -> Driver:
+def follower(me: int, voters: int = 3, *, extra: tuple[str, ...] = ()) -> Driver:
     """One that follows the highest id, elected in round 1."""
-    one = Driver(me, ensemble_of(voters), options).look()
+    one = Driver(me, ensemble_of(voters, *extra), EARLY).look()
     for sid in {*range(1, voters + 1)} - {me}:
         one.hear(sid, looking(voters))
     one.wait(1)
@@ -102,9 +102,11 @@ def test_a_higher_round_is_joined_at_once() -> None:
 
 
 def test_who_holds_its_vote_back_tells_it_to_nobody() -> None:
-    one = lost(follower(1))
+    """It tells all once it votes; till then somebody might count what was never cast."""
+    one = lost(follower(1, 5))
     one.hear(2, looking(2, 1))  # behind: it would be answered
     assert said(one) == []
+    assert one.sent(2, since=one.now) == []
     one.wait(HOLD_BACK_S)
     assert [(each.vote.leader, each.round) for each in one.sent(2, since=one.now)] == [(1, 2)]
 
@@ -117,6 +119,60 @@ def test_that_somebody_leads_needs_no_vote() -> None:
     one.hear(4, leads)
     assert one.fle.state is PeerState.FOLLOWING
     assert said(one) == []
+
+
+def test_a_talkative_voter_holds_nothing_up() -> None:
+    one = lost(follower(3, 5))
+    for _ in range(20):
+        one.hear(1, looking(1, 2))
+        one.now += HOLD_BACK_S / 10
+    assert said(one) == [3]
+
+
+def test_a_worse_vote_for_a_higher_id_tells_that_histories_differ() -> None:
+    one = follower(1, 5)
+    one.step(Look(7, 0, lost=5))
+    one.hear(4, looking(4, 2))
+    assert said(one) == [1]
+
+
+def test_one_that_led_does_not_let_those_wait_that_followed_it() -> None:
+    one = Driver(1, ensemble_of(3), EARLY, zxid=5).look()
+    for sid in (2, 3):
+        one.hear(sid, looking(1, zxid=5))
+    assert one.fle.state is PeerState.LEADING
+    one.step(Look(5, 0))
+    assert [each.vote.leader for each in one.sent(3) if each.round == 2] == [1]
+
+
+def test_a_higher_id_in_an_older_round_has_spoken_and_is_told() -> None:
+    one = lost(follower(1))
+    one.hear(2, looking(2, 1))
+    assert [(each.vote.leader, each.round) for each in one.sent(2, since=one.now)][-1:] == [(1, 2)]
+
+
+def test_one_that_looks_again_as_a_candidate_votes_at_once() -> None:
+    one = lost(follower(1)).wait(1)
+    before = len(said(one))
+    one.step(Look(0, 0, again=True))
+    assert len(said(one)) == before + 1
+
+
+def test_who_connects_meanwhile_is_not_told_of_the_lost_leader() -> None:
+    one = follower(1)
+    effects = one.step(Look(0, 0, lost=3))
+    assert Greet(None) in effects
+
+
+def test_a_server_without_weight_is_not_waited_for() -> None:
+    one = follower(1, 3, extra=("group.1=1:2:3", "weight.2=0"))
+    assert said(lost(one)) == [1]
+
+
+def test_nor_is_the_leader_that_it_lost_where_nobody_knows_it_gone() -> None:
+    one = follower(2)
+    one.step(Look(0, 0))
+    assert [each.vote.leader for each in one.sent(1) if each.round == 2] == [2]
 
 
 @pytest.mark.parametrize("me", [1, 2])

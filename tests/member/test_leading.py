@@ -276,7 +276,7 @@ async def test_a_voter_that_only_observes_is_no_follower(autojump_clock: MockClo
         await follower.link.stream.aclose()
         await wait_all_tasks_blocked()
         (lost,) = play.member.named("leading.lost")
-        assert lost["reason"] == "too few followers: only [] are linked"
+        assert lost["reason"] == "too few followers are linked: none"
 
 
 async def test_an_acknowledgement_of_another_epoch_establishes_nobody(autojump_clock: MockClock) -> None:

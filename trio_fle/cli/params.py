@@ -40,7 +40,9 @@ def part(value: str) -> float:
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is no part; write it like 2% or 0.02") from error
     if not 0 <= found < 1:
-        raise click.BadParameter(f"{value!r} is not between 0 and 100 %")
+        raise click.BadParameter(
+            f"{value!r} is not from 0 to less than 1; for parts of a hundred write it like 2%"
+        )
     return found
 
 

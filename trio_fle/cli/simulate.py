@@ -8,9 +8,11 @@ from typing import Final
 
 import attrs
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
+from trio_fle.check.finding import listed
 from trio_fle.cli import params
 from trio_fle.cli.exits import NO, STOPPED, Exit, told_of_sigint
 from trio_fle.cli.hunting import MODELS, explore_all, hunt, tell_story
@@ -198,6 +200,7 @@ def simulate(
     1: something was violated, and the shortest story of it is told; 3: it was ended before it was done.
     """
     _check_options(skip, explore, faults, replay)
+    _check_mode(explore, faults, replay)
     with told_of_sigint():
         if replay is not None:
             tell_story(MODELS[faults or "members"], replay, skip)
@@ -229,6 +232,34 @@ def _check_options(skip: frozenset[int], explore: int | None, faults: str | None
         raise click.UsageError("--skip leaves faults out of the story that --replay names: give both")
     if explore is not None and (faults is not None or replay is not None):
         raise click.UsageError("--explore plays no stories: give it without --faults and --replay")
+
+
+OF_MEASURING: Final = (
+    "members", "latencies", "sites", "local", "loss", "case", "ticks", "init_limit", "sync_limit", "cores",
+    "exact", "elections", "plot",
+)  # fmt: skip
+"""Parameters that say nothing to stories and explorations."""
+
+
+def _check_mode(explore: int | None, faults: str | None, replay: int | None) -> None:
+    """Refuse what would be left unread: whoever gives it believes that it was simulated."""
+    context = click.get_current_context()
+    given = [
+        each.opts[0]
+        for each in context.command.params
+        if each.name in OF_MEASURING
+        and context.get_parameter_source(each.name) is ParameterSource.COMMANDLINE
+    ]
+    if given and explore is not None:
+        raise click.UsageError(f"--explore has bounds of its own: leave out {listed(given)}")
+    if given and (faults is not None or replay is not None):
+        mode = "--replay" if replay is not None else "--faults"
+        raise click.UsageError(f"{mode} plays stories of its own: leave out {listed(given)}")
+    of_faults = (
+        context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("runs", "jobs")
+    )
+    if faults is None and any(of_faults):
+        raise click.UsageError("--runs and --jobs are of --faults: for more elections give --elections")
 
 
 def measure(setups: list[Setup], case: Case, seeds: range, *, as_json: bool, plot: Path | None) -> None:

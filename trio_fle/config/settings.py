@@ -1,5 +1,6 @@
 """Settings and where each was written, so that a wrong one can be pointed at."""
 
+import difflib
 import re
 from collections.abc import Mapping
 from io import BytesIO, TextIOWrapper
@@ -9,6 +10,7 @@ from typing import Final
 import attrs
 import javaproperties
 
+from trio_fle.config.keys import is_known
 from trio_fle.ensemble.java_text import BLANKS, decode_long, fits_int, parse_int
 from trio_fle.errors import ConfigError
 
@@ -100,6 +102,9 @@ class Settings:
     def required(self, key: str, example: str) -> str:
         """Return a value that has to be there."""
         if (value := self.text(key)) is None:
+            unknown = [each for each in self._settings if not is_known(each)]
+            if near := difflib.get_close_matches(key, unknown, n=1):
+                raise self.error(near[0], f"unknown key; did you mean {key}? That has to be set")
             raise ConfigError(f"{self.source}: {key} is not set; add a line such as {key}={example}")
         return value
 

@@ -61,7 +61,7 @@ class FastLeaderElection:
     gone: set[int] = attrs.field(factory=set, init=False)
     """Voters that are known to be gone."""
     present: set[int] = attrs.field(factory=set, init=False)
-    """Voters that have connected, and are not known to be gone."""
+    """Voters that were connected, and are not known to be gone."""
     oracle: bool | None = attrs.field(default=None, init=False)
     """What the oracle said last; None where there is none, or it was not asked yet."""
     leaving: bool = attrs.field(default=False, init=False)
@@ -118,8 +118,8 @@ class FastLeaderElection:
         if look.again and self.election is None:
             return []
         if look.lost is not None:
-            self.gone.add(look.lost)
-        effects = self._start(now, look.zxid, look.epoch)
+            self._note_gone(look.lost)
+        effects = self._start(now, look.zxid, look.epoch, again=look.again)
         early, self._early = self._early, {}
         for sender, (at, heard) in early.items():
             is_stale = now - at > EARLY_VOTES_S or heard.vote.leader in self.gone
@@ -131,8 +131,7 @@ class FastLeaderElection:
         if not gone:
             self._note_there(sid)
             return []
-        self.gone.add(sid)
-        self.present.discard(sid)
+        self._note_gone(sid)
         self._early.pop(sid, None)
         return [] if self.election is None else self._carry_on(now, self.election.lose(now, sid))
 
@@ -140,7 +139,11 @@ class FastLeaderElection:
         self.gone.discard(sid)
         self.present.add(sid)
 
-    def _start(self, now: float, zxid: int, epoch: int) -> list[Effect]:
+    def _note_gone(self, sid: int) -> None:
+        self.gone.add(sid)
+        self.present.discard(sid)
+
+    def _start(self, now: float, zxid: int, epoch: int, *, again: bool) -> list[Effect]:
         self._history = zxid, epoch
         initial = self.electorate.initial_vote(zxid, epoch)
         if self.current_vote is None:
@@ -152,9 +155,12 @@ class FastLeaderElection:
         self.round = round_after(self.round)
         self._began, self._sent, self._received = now, 0, 0
         self._said.clear()
-        return self._begin(now, initial)
+        me, early = self.electorate.me, self.options.early_finalize
+        # those that followed this member wait until it says that it leads no more
+        followed = self._left not in (None, me) and me in self.electorate.voters
+        return self._begin(now, initial, may_hold=followed and early and not again)
 
-    def _begin(self, now: float, initial: Vote) -> list[Effect]:
+    def _begin(self, now: float, initial: Vote, *, may_hold: bool = False) -> list[Effect]:
         self._answered.clear()
         zxid, epoch = self._history
         self.election = Election(
@@ -167,8 +173,11 @@ class FastLeaderElection:
             (epoch, zxid),
             self._left,
             self.present,
+            may_hold,
         )
-        return self._carry_on(now, self.election.start(now))
+        # who connects meanwhile shall not be told of the leader that was lost
+        begin: list[Effect] = [Greet(None)] if may_hold else []
+        return begin + self._carry_on(now, self.election.start(now))
 
     def _hear(self, now: float, event: Heard) -> list[Effect]:
         sender, heard = event.sender, event.notification

@@ -22,7 +22,7 @@ OBSERVER_RESEND_MAX_S: Final = 1.0
 
 
 HOLD_BACK_S: Final = 0.01
-"""How long who has lost its leader holds its own vote back for that of a voter with a higher id."""
+"""How long who has lost its leader holds its own vote back, at most, for that of a voter with a higher id."""
 
 
 @attrs.frozen
@@ -55,7 +55,9 @@ class Election:
     left: int | None = None
     """Whom this member followed last, itself if it led; None: nobody since it started."""
     present: Set[int] = frozenset()
-    """Voters that have connected, and are not known to be gone."""
+    """Voters that were connected, and are not known to be gone."""
+    may_hold: bool = False
+    """Whether the own vote may be held back: nobody waits for it."""
     proposal: Vote = attrs.field(init=False)
     outcome: Outcome | None = attrs.field(default=None, init=False)
     failed: bool = attrs.field(default=False, init=False)
@@ -68,6 +70,8 @@ class Election:
     _wake_at: float = attrs.field(default=0.0, init=False)
     _held_until: float | None = attrs.field(default=None, init=False)
     """When this member casts its own vote at the latest, where it holds it back."""
+    _looking: set[int] = attrs.field(factory=set, init=False)
+    """Voters that were heard to look for a leader, in whichever round."""
     _resend_s: float = attrs.field(init=False)
     _loopback: bool = attrs.field(default=False, init=False)
     _cast: CastVote | None = attrs.field(default=None, init=False)
@@ -79,7 +83,7 @@ class Election:
     def start(self, now: float) -> list[Effect]:
         """Propose the initial vote to every voter, at once or when it is held back no more."""
         self._wake_at = now + self._resend_s
-        if not self._awaits_better():
+        if not (self.may_hold and self._awaits_better()):
             return self._finish(now, self._propose(self.initial, self.electorate.me))
         self._held_until = now + HOLD_BACK_S
         return self._finish(now, [])
@@ -127,7 +131,8 @@ class Election:
 
     def _finish(self, now: float, effects: list[Effect]) -> list[Effect]:
         """Vote where that is held back in vain, take in what was sent to oneself, then say when to wake."""
-        if self._held_until is not None and not self._over and not self._awaits_better():
+        until = self._held_until
+        if until is not None and not self._over and not (now < until and self._awaits_better()):
             effects += self._propose(self.initial, self.electorate.me)
         while self._loopback and not self._over:
             self._loopback = False
@@ -185,6 +190,7 @@ class Election:
     def _take(self, now: float, sender: int, heard: Notification) -> list[Effect]:
         if heard.state is PeerState.LOOKING and self.options.early_finalize:
             self.claims.pop(sender, None)  # whatever it claimed, it looks for a leader now
+            self._looking.add(sender)
         if self._agreed_since is not None:
             if self._upsets(heard):
                 self.failed = True
@@ -313,16 +319,16 @@ class Election:
         """Whether a vote that is likely to be better has yet to come.
 
         Who loses its leader a moment before the one that will win would tell all of a vote that it takes back
-        at once. Servers that followed the same leader mostly hold the same: then the highest id wins.
+        at once. Servers that followed the same leader mostly hold the same: then the highest id wins. Where a
+        vote for a higher id was heard, and is not better, they do not, and there is nothing to wait for.
         """
-        me, voters = self.electorate.me, self.electorate.voters
-        if self.left is None or me not in voters or not self.options.early_finalize:
-            return False
-        if self._agreed_since is not None:
+        me, electable = self.electorate.me, self.electorate.electable
+        looking = [cast.vote for cast in self.votes.values() if cast.state is PeerState.LOOKING]
+        if self._agreed_since is not None or any(vote.leader > me and electable(vote) for vote in looking):
             return False
         weight = self.electorate.current.verifier.weight
-        silent = (self.present & voters) - self.gone - self.votes.keys() - {self.left}
-        return any(sid > me and weight(sid) > 0 for sid in silent)
+        silent = (self.present & self.electorate.voters) - self.gone - self._looking
+        return any(sid > me and sid != self.left and weight(sid) > 0 for sid in silent)
 
     def _propose(self, vote: Vote, because: int) -> list[Effect]:
         self.proposal, self._held_until = vote, None

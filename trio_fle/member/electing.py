@@ -64,7 +64,7 @@ class ElectionTask:
     heard_looking: Callable[[int], None] = attrs.field(init=False)
     _texts: ConfigTexts = attrs.field(init=False)
     _wake_at: float = attrs.field(default=math.inf, init=False)
-    _told_round: int = attrs.field(default=-1, init=False)
+    _told_round: int | None = attrs.field(default=None, init=False)
     _newest_config: int = attrs.field(init=False)
     _noise: OncePerInterval = attrs.field(init=False)
     _debug: bool = attrs.field(init=False)
@@ -113,15 +113,19 @@ class ElectionTask:
     async def run(self) -> None:
         """Step the election with every event and with every silence, for ever.
 
-        Whatever has arrived is heard before a time-out counts, and before anything is sent: of the votes
-        that it makes this member cast one after the other, only the last is still in the outboxes then.
+        Whatever has arrived is heard before a time-out counts, but what comes then does not hold it up; and
+        before anything is sent: of the votes that it makes this member cast one after the other, only the
+        last is still in the outboxes then.
         """
         while True:
             with (
                 trio.CancelScope() as alarm
             ):  # left only when it has rung: entering one costs more than a step
                 await self._hear(alarm)
-            if self.inbox.is_empty:
+            for _ in range(len(self.inbox)):
+                if (event := self.inbox.get_nowait()) is not None:
+                    self._step(event)
+            if trio.current_time() >= self._wake_at:
                 self._wake_at = math.inf
                 self._step(Silence())
 
@@ -208,16 +212,16 @@ class ElectionTask:
     def _log_proposal(self, effect: Proposed) -> None:
         vote = effect.vote
         facts = {"round": effect.round, "leader": vote.leader, "epoch": vote.epoch, "zxid": vote.zxid}
-        if self._told_round < 0:
+        if self._told_round is None:
             self.log.info("election.started", **facts)
         else:
             self.log.info("election.vote", **facts, because=effect.because)
         self._told_round = effect.round
 
     def _log_decision(self, effect: Decided) -> None:
-        if self._told_round < 0:  # it held its own vote back, and this is its first one
+        if self._told_round is None:  # it held its own vote back, and this is its first one
             self._log_proposal(Proposed(effect.vote, effect.round, effect.vote.leader))
-        self._told_round = -1
+        self._told_round = None
         self.log.info(
             "election.decided",
             round=effect.round,

@@ -323,7 +323,8 @@ class Leading:
             if self._why:
                 return self._why
             if not self._is_followed() and not self.alone.may_lead():
-                return f"too few followers: only {sorted(self.learners.followers)} are linked"
+                linked = ", ".join(map(str, sorted(self.learners.followers)))
+                return f"too few followers are linked: {linked or 'none'}"
             left_s = self._doubt_in_s()
             if left_s <= 0:
                 if not self.learners.followers or not self.alone.may_lead():

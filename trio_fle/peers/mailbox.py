@@ -102,10 +102,9 @@ class Inbox(Generic[T]):
             return False
         return True
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing waits."""
-        return not self._queues
+    def __len__(self) -> int:
+        """Return how many items wait."""
+        return sum(map(len, self._queues.values()))
 
     async def wait(self) -> None:
         """Wait until something waits; a checkpoint only where nothing does, or the task is cancelled."""

@@ -365,7 +365,7 @@ class ConnectionManager:
             await incumbent.ended.wait()
             await promote(connection)
         if not connection.promoted.is_set():
-            connection.close("another connection of this server is alive")
+            connection.close(f"another connection of server {connection.peer} is alive")
 
     def _count_malformed(self, peer: int, error: MalformedMessageError) -> None:
         self.malformed += 1

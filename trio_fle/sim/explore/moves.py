@@ -68,7 +68,7 @@ def _own_actions(
     """Yield what a server may do by itself; ``hears`` and ``takes``: whether something is under way."""
     role, election = server.role, server.core.election if server.core is not None else None
     if election is not None:
-        if not hears or election._agreed_since is not None:
+        if not hears or election.holds_back or election._agreed_since is not None:
             yield "silence", server.sid
         return
     dials = False

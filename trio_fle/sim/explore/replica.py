@@ -132,7 +132,7 @@ class Replica:
             new.core = core = clone(self.core)
             if core.election is not None:
                 core.election = clone(core.election)
-                core.election.gone = core.gone
+                core.election.gone, core.election.present = core.gone, core.present
         if isinstance(self.role, Lead):
             new.role = role = clone(self.role)
             role.discovery = discovery = clone(role.discovery)
@@ -380,6 +380,7 @@ def _core_key(core: FastLeaderElection | None) -> Any:
             election._agreed_since is None,
             tuple(sorted(election.votes.items(), key=lambda item: item[0])),
             tuple(sorted(election.claims.items(), key=lambda item: item[0])),
+            frozenset(election._looking) if election.holds_back else None,
         )
     early = tuple((sid, heard) for sid, (_, heard) in core._early.items())
     return (
@@ -389,6 +390,7 @@ def _core_key(core: FastLeaderElection | None) -> Any:
         core.voted_in,
         core.leaving,
         frozenset(core.gone),
+        frozenset(core.present),
         early,
         inner,
     )
