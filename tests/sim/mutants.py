@@ -35,11 +35,10 @@ def story(run, first, runs):
         return f"{failure.seed}: {failure.what}"
 
 def exploration(first, runs):
-    states = max(first, 200 * runs)
     for bounds in (
-        Bounds(elections=1, crashes=0, settled=False, states=states),
-        Bounds(elections=2, crashes=1, states=states),
-        Bounds(elections=2, crashes=0, losses=1, states=states),
+        Bounds(elections=1, crashes=0, settled=False, states=200 * runs),
+        Bounds(elections=2, crashes=1, states=200 * runs),
+        Bounds(elections=2, crashes=0, losses=1, states=200 * runs),
     ):
         try:
             explore(bounds)
@@ -99,7 +98,7 @@ class Mutant:
     by: str
     """The simulator that caught it when it was written."""
     seed: int = 0
-    """The first story that is tried; the explorer's is how many states it takes at most."""
+    """The first story that is tried."""
 
     @property
     def simulators(self) -> list[str]:
