@@ -97,7 +97,7 @@ async def test_a_child_that_ends_by_itself_returns_its_status_and_both_are_logge
     started, exited = story.events
     assert started == {"level": "info", "event": "child.started", "pid": started["pid"], "epoch": 7}
     assert exited == {
-        "level": "info", "event": "child.exited", "pid": started["pid"], "epoch": 7, "status": 3,
+        "level": "warning", "event": "child.exited", "pid": started["pid"], "epoch": 7, "status": 3,
         "reason": "by itself",
     }  # fmt: skip
     assert not runs(started["pid"])

@@ -202,7 +202,8 @@ class _Child:
             "lease": "the lease was not renewed",
         }
         reason = reasons.get(self.cause, self.cause)
-        report = self.log.info
+        failed = self.cause == "lease" or (self.cause == "itself" and self.status != 0)
+        report = self.log.warning if failed else self.log.info
         if self.status is None and self.pid is not None:
             self.status, reason = -signal.SIGKILL, "its guard died, or hung"
             report = self.log.warning

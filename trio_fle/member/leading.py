@@ -303,7 +303,8 @@ class Leading:
         overdue_s = max(0.0, self.clock() - self.leadership.lease_end)
         self.leadership.end(reason)
         self.changed()
-        self.log.info(
+        tell = self.log.warning if overdue_s else self.log.info
+        tell(
             "leading.lost",
             epoch=self.leadership.epoch,
             reason=reason,
