@@ -294,6 +294,12 @@ def test_one_that_is_there_under_a_wrong_name_is_pointed_at(home: Home) -> None:
     assert message.endswith(": syncLimt: unknown key; did you mean syncLimit? That has to be set")
 
 
+def test_a_byte_order_mark_before_a_required_key_is_named(home: Home) -> None:
+    home.path.write_bytes(b"\xef\xbb\xbf" + (home.head + SERVERS).encode())
+    with pytest.raises(ConfigError, match="the file begins with a byte order mark: save it without one"):
+        load_config(home.path)
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(tmp_path / "none.cfg")

@@ -42,19 +42,21 @@ async def test_who_joins_before_it_has_voted_tells_of_a_first_vote_and_of_the_ou
 
 
 class Flood(trio.abc.Instrument):
-    """One more vote of the same voter before each step of any task."""
+    """Fifty more votes of the same voters before each step of any task."""
 
     def __init__(self, task: ElectionTask) -> None:
         self.task = task
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self.task.put(1, Heard(1, looking(3)))
+        for _ in range(25):
+            self.task.put(1, Heard(1, looking(3)))
+            self.task.put(2, Heard(2, looking(3)))
 
 
-async def test_a_voter_that_repeats_itself_without_end_does_not_hold_up_the_finalize_wait(
+async def test_voters_that_repeat_themselves_without_end_do_not_hold_up_the_finalize_wait(
     mock_clock: MockClock,
 ) -> None:
-    """One of five has not voted; another one votes again whenever anybody has a turn."""
+    """Two of five have not voted; two vote again whenever anybody has a turn, before it begins, too."""
     one = Driver(3, ensemble_of(5), ElectionOptions())
     task = ElectionTask(one.fle, structlog.get_logger())
     decided: list[Decided] = []
@@ -62,7 +64,6 @@ async def test_a_voter_that_repeats_itself_without_end_does_not_hold_up_the_fina
     task.favoured = task.heard_looking = task.voter_looking = lambda _: None
     async with trio.open_nursery() as nursery:
         task.put(3, Look(0, 0))
-        task.put(2, Heard(2, looking(3)))
         trio.lowlevel.add_instrument(flood := Flood(task))
         nursery.start_soon(task.run)
         for _ in range(250):

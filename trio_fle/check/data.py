@@ -16,16 +16,19 @@ def data_findings(config: MemberConfig) -> Iterator[Finding]:
     The member may be running, or another user's, or belong to another machine: what this user may not do is
     a warning.
     """
-    if not config.data_dir.exists():
-        return
-    for path in (config.data_dir, config.data_dir / "version-2"):
-        if path.exists() and (lacking := _lacking(path)):
+    directories = [config.data_dir, config.data_dir / "version-2"]
+    if config.data_log_dir != config.data_dir:
+        directories += [config.data_log_dir, config.data_log_dir / "version-2"]
+    for path in directories:
+        if lacking := _lacking(path):
             yield warning(
                 "data_access",
                 f"{path}: this user can't {lacking} there; the user that the member runs as must be able to",
                 config.myid,
             )
             return
+    if not config.data_dir.exists():
+        return
     try:
         load_stored_vote(
             config.data_dir,
@@ -34,10 +37,18 @@ def data_findings(config: MemberConfig) -> Iterator[Finding]:
             autocreate=config.autocreate,
         )
     except StorageError as damage:
-        yield error("data", str(damage), config.myid)
+        if isinstance(damage.__cause__, PermissionError):
+            yield warning("data_access", str(damage), config.myid)
+        else:
+            yield error("data", str(damage), config.myid)
 
 
 def _lacking(path: Path) -> str:
+    try:
+        if not path.exists():
+            return ""
+    except PermissionError:
+        return "look"
     if not os.access(path, os.R_OK | os.X_OK):
         return "read"
     return "" if os.access(path, os.W_OK) else "write"

@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from trio_fle.config.admin import admin_options
 from trio_fle.config.belonging import ACCEPT, check_belonging
@@ -17,7 +16,7 @@ from trio_fle.config.myid import read_myid
 from trio_fle.config.properties import put_below, read_properties
 from trio_fle.config.rewriting import next_path, read_pending
 from trio_fle.config.servers import load_ensemble
-from trio_fle.config.settings import Settings
+from trio_fle.config.settings import BYTE_ORDER_MARK, Settings
 from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import Ensemble
 from trio_fle.errors import ConfigError
@@ -135,10 +134,6 @@ def _refuse_unsupported(settings: Settings) -> None:
         raise settings.error("electionAlg", "only 3, fast leader election, exists; remove this line")
 
 
-_BYTE_ORDER_MARK: Final = "\xef\xbb\xbf"
-"""That of UTF-8, as it is read: a properties file is ISO 8859-1."""
-
-
 def _warn_unknown(settings: Settings) -> None:
     """Name keys that nobody reads: ZooKeeper turns them into system properties without a word."""
     for key in settings.items():
@@ -153,7 +148,7 @@ def _warn_unknown(settings: Settings) -> None:
             if number.isdecimal() and difflib.get_close_matches(kind, ["server"]):
                 near = [f"server.{number}"]
             meant = f"; did you mean {near[0]}?" if near else ""
-            if key.startswith(_BYTE_ORDER_MARK):
+            if key.startswith(BYTE_ORDER_MARK):
                 meant = ", since the file begins with a byte order mark; save it without one"
             settings.warnings.append(f"{settings.place(key)}: {key}: unknown key{meant}")
 

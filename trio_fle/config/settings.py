@@ -18,6 +18,9 @@ _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(ms|s)?", re.ASC
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%", re.ASCII)
 _PORT_MAX: Final = 0xFFFF
 
+BYTE_ORDER_MARK: Final = "\xef\xbb\xbf"
+"""That of UTF-8, as it is read: a properties file is ISO 8859-1."""
+
 
 @attrs.frozen
 class Setting:
@@ -104,7 +107,10 @@ class Settings:
         if (value := self.text(key)) is None:
             unknown = [each for each in self._settings if not is_known(each)]
             if near := difflib.get_close_matches(key, unknown, n=1):
-                raise self.error(near[0], f"unknown key; did you mean {key}? That has to be set")
+                marked = near[0].startswith(BYTE_ORDER_MARK)
+                why = "the file begins with a byte order mark: save it without one" if marked else ""
+                why = why or f"did you mean {key}? That has to be set"
+                raise self.error(near[0], f"unknown key; {why}")
             raise ConfigError(f"{self.source}: {key} is not set; add a line such as {key}={example}")
         return value
 

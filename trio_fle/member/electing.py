@@ -122,6 +122,7 @@ class ElectionTask:
                 trio.CancelScope() as alarm
             ):  # left only when it has rung: entering one costs more than a step
                 await self._hear(alarm)
+            await trio.lowlevel.checkpoint()  # after a standstill all tasks wake at once: receivers first
             for _ in range(len(self.inbox)):
                 if (event := self.inbox.get_nowait()) is not None:
                     self._step(event)
@@ -142,6 +143,7 @@ class ElectionTask:
                 continue
             self._step(event)
             if (heard := heard + 1) % AT_ONCE == 0:
+                alarm.deadline = self._wake_at  # the inbox of a member that is flooded is never empty
                 await trio.lowlevel.checkpoint()
 
     def _step(self, event: Event) -> None:

@@ -154,6 +154,7 @@ class Leading:
             self.answered(handler, sent_at)
         self.discovery.synchronize(handler.sid, zxid, first=first)
         if not (first or self.discovery.synchronized.open):
+            self.commitments.heard_epoch = max(self.commitments.heard_epoch, self.discovery.new_epoch)
             self._admission.meet_spent(handler, self.electorate, self._present())
         self._tell()
         if self.leadership is not None:
