@@ -13,12 +13,14 @@ from unittest.mock import patch
 import pytest
 import trio
 from ports import free_ports
+from trio.testing import wait_all_tasks_blocked
 
 from trio_fle.config import TransportOptions
 from trio_fle.ensemble import HostPort
 from trio_fle.errors import ConnectionLostError, RefusedError
 from trio_fle.peers import TcpTransport
 from trio_fle.peers import transport as transport_module
+from trio_fle.peers.listening import accept_all, close_all
 
 pytestmark = pytest.mark.interop
 
@@ -325,3 +327,18 @@ async def test_a_name_that_the_resolver_hangs_on_holds_up_no_other() -> None:
         async with listener, await transport.dial([name]):
             pass
         assert asked.count("zk2") <= 4, "each costs a thread for as long as the resolver hangs"
+
+
+async def test_a_call_at_the_very_moment_at_which_a_listener_is_closed_harms_nobody() -> None:
+    """Whoever accepts is awake for the caller already, and meets a closed socket, not its cancellation."""
+    for _ in range(30):
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        with socket.socket() as caller:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(accept_all, listener, nursery, trio.aclose_forcefully, pytest.fail)
+                await wait_all_tasks_blocked()
+                with listener.socket.dup() as also:
+                    caller.connect(listener.socket.getsockname())
+                    await trio.lowlevel.wait_readable(also)
+                nursery.cancel_scope.cancel()
+                await close_all([listener])

@@ -64,7 +64,7 @@ async def accept_all(
     serve: Callable[[Stream], Awaitable[None]],
     failed: Callable[[OSError], None],
 ) -> None:
-    """Serve each caller in a task of its own, for ever.
+    """Serve each caller in a task of its own, until the listener is closed.
 
     Out of file descriptors, or a caller that was gone at once: neither may end the listener, ``failed`` is
     told and it tries again.
@@ -72,6 +72,8 @@ async def accept_all(
     while True:
         try:
             stream = await listener.accept()
+        except trio.ClosedResourceError:
+            return  # at the very moment at which somebody called: no cancellation comes before that
         except OSError as error:
             failed(error)
             await trio.sleep(_ACCEPT_RETRY_S)
