@@ -49,6 +49,14 @@ def hex64(number: int) -> str:
     return hex(number & 0xFFFF_FFFF_FFFF_FFFF)
 
 
+def round_after(round_: int) -> int:
+    """Return the next round: a signed 64-bit count that goes round, as Java's does.
+
+    Somebody may have forged the present one, and everybody have adopted it.
+    """
+    return MIN_LONG if round_ == MAX_LONG else round_ + 1
+
+
 @attrs.frozen
 class Vote:
     """For whom a server votes: the leader, the last zxid that leader logged, and its epoch."""

@@ -29,7 +29,7 @@ def test_it_tells_how_long_each_ensemble_was_without_a_leader() -> None:
     for row, members in ((three, "3"), (five, "5")):
         cells = row.split()
         assert cells[:2] == [members, "30±10"]
-        assert all(200 < float(cell) < 450 for cell in cells[6:11]), "some ten times the way"
+        assert all(100 < float(cell) < 200 for cell in cells[6:11]), "some four times the way"
 
 
 def test_for_programs_each_row_is_an_object() -> None:
@@ -79,7 +79,7 @@ def test_a_leader_that_does_not_stay_can_be_killed_all_the_same() -> None:
 def test_sites_are_near_themselves_and_far_from_others() -> None:
     options = ("--members", "3", "--latency", "50ms", "--elections", "1", "--json", "--sites")
     near, far = (json.loads(simulate(*options, sites).output)["p50_ms"] for sites in ("3", "1+1+1"))
-    assert near < 50 < 400 < far
+    assert near < 50 < 200 < far
 
 
 def test_it_draws_a_curve_for_each_row(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ async def test_an_ensemble_that_is_restarted_as_a_whole_does_not_wait(autojump_c
         await ensemble.start()
         await trio.sleep(0.6)
         assert witness.leader() == 3
-        assert witness.epochs == [1, 2]
+        assert witness.epochs == [1, 3], "epoch 2 was reserved, and may have been accepted"
 
 
 async def test_a_follower_that_stops_in_good_order_leaves_no_promise_behind(

@@ -31,6 +31,8 @@ PROMISED = Followed(3, 7, 2.25)
         (Record(1, 2, 3, Followed(0, 0, 0.0001)), b"fle1 1 2 3 0 0 1"),
         (Record(1, 2, 3, Followed(0, 0, 0.0)), b"fle1 1 2 3 0 0 0"),
         (Record(1, -2, -3, Followed(4, -2, 1.0)), b"fle1 1 -2 -3 4 -2 1000"),
+        (Record(1, 2, 3, PROMISED, 5), b"fle2 1 2 3 3 7 2250 5"),
+        (Record(1, 2, 3, None, -1), b"fle2 1 2 3 - - - -1"),
     ],
 )
 def test_a_slot_is_a_line_with_a_checksum_and_a_lease_gets_no_shorter(record: Record, facts: bytes) -> None:
@@ -105,3 +107,21 @@ def test_a_first_record_that_is_torn_was_told_to_nobody(directory: Directory) ->
     torn = encode_record(Record(1, 2, 3))[:20].ljust(SLOT_BYTES, b"\0")
     directory.epochs("1", "1").put("fle.record", bytes(SLOT_BYTES) + torn)
     assert directory.load() == StoredVote(0, 1, 1)
+
+
+@pytest.mark.parametrize("facts", [b"fle1 1 2 3 3 7 2250 5", b"fle2 1 2 3 3 7 2250", b"fle2 1 2 3 - - -"])
+def test_a_heir_belongs_to_the_second_form_alone(facts: bytes) -> None:
+    assert decode_slot(b"%b %08x\n" % (facts, zlib.crc32(facts)) + bytes(SLOT_BYTES)) is None
+
+
+def test_a_reserved_epoch_is_known_after_a_restart(directory: Directory) -> None:
+    prepare_record(directory.version)
+    write_record(directory.version, Record(1, 4, 3, PROMISED, 2))
+    assert directory.load() == StoredVote(0, 3, 4, PROMISED, 2)
+
+
+def test_a_java_server_that_went_on_has_overtaken_what_was_reserved(directory: Directory) -> None:
+    prepare_record(directory.version)
+    write_record(directory.version, Record(1, 4, 3, PROMISED, 2))
+    directory.epochs("6", "6")
+    assert directory.load() == StoredVote(0, 6, 6, PROMISED)

@@ -282,3 +282,46 @@ def test_of_three_with_an_oracle_each_has_the_next_epoch() -> None:
         at = alone(me, THREE)
         propose(at, me, 4)
         assert at.new_epoch == 5
+
+
+# What rides on the votes
+
+
+def offered(*, epoch: int = 5) -> Discovery:
+    """That of one of five, which has accepted what it offered, and told its own epoch."""
+    at = discovery(FIVE, accepted=epoch - 1)
+    at.offer(epoch)
+    at.propose(3, epoch - 1, at.summary)
+    return at
+
+
+def test_those_who_accept_an_offer_pass_both_gates() -> None:
+    at = offered()
+    assert at.accept_offer(1)
+    assert not at.proposed.open
+    assert not at.synchronized.open
+    assert at.accept_offer(5)
+    assert (at.proposed.open, at.synchronized.open, at.new_epoch) == (True, True, 5)
+
+
+def test_one_may_accept_it_and_another_come_through_the_gates() -> None:
+    at = offered()
+    at.accept_offer(1)
+    propose(at, 2, 4)
+    assert (at.proposed.open, at.new_epoch) == (True, 5)
+    assert synchronize(at, 2)
+
+
+def test_a_learner_that_knows_a_higher_epoch_makes_the_offer_void() -> None:
+    at = offered()
+    at.accept_offer(1)
+    propose(at, 2, 7)
+    assert (at.new_epoch, at.synchronized.passed) == (8, set())
+    assert not at.accept_offer(5)
+    assert not synchronize(at, 2), "who accepted the offer has not accepted this one"
+
+
+def test_no_stranger_accepts_an_offer() -> None:
+    at = offered()
+    assert not at.accept_offer(6)
+    assert not discovery(FIVE).accept_offer(1), "nothing is offered"

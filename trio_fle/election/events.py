@@ -12,12 +12,26 @@ from trio_fle.wire import Notification
 
 
 @attrs.frozen
+class Reserved:
+    """The next epoch, which this member may accept of ``heir`` without a wait for the disk.
+
+    ``lease_s`` is how long a lease it promises then; of the heir itself, what it asks for. ``number`` is that
+    of the heir's offer.
+    """
+
+    epoch: int
+    heir: int
+    lease_s: float
+    number: int = 0
+
+
+@attrs.frozen
 class Look:
     """Begin an election: this member has no leader. Its own history gives the first vote.
 
     ``candidate`` says whether it may be elected from now on; None: no change. ``again`` begins the running
     election anew, and nothing where none runs. ``lost`` is a leader that was given up for its silence, or
-    that has said that it stops.
+    that has said that it stops. ``reserved`` is the epoch that may ride on the votes.
     """
 
     zxid: int
@@ -25,6 +39,7 @@ class Look:
     candidate: bool | None = None
     again: bool = False
     lost: int | None = None
+    reserved: Reserved | None = None
 
 
 @attrs.frozen
@@ -82,13 +97,36 @@ class Back:
 
 
 @attrs.frozen
+class Accepted:
+    """The epoch of the heir was accepted here, as ``MayAccept`` said that it may be."""
+
+
+@attrs.frozen
+class Freed:
+    """A promise of this member has ended: what it could not accept before it may accept now."""
+
+
+@attrs.frozen
 class OracleSaid:
     """What the oracle of two servers says to this one from now on: whether it may lead alone."""
 
     yes: bool
 
 
-Event = Look | Heard | Silence | ConfigSeen | ConfigCommitted | Established | Leave | Gone | Back | OracleSaid
+Event = (
+    Look
+    | Heard
+    | Silence
+    | ConfigSeen
+    | ConfigCommitted
+    | Established
+    | Leave
+    | Gone
+    | Back
+    | Accepted
+    | Freed
+    | OracleSaid
+)
 
 # Effects out
 
@@ -145,6 +183,9 @@ class Settled(enum.Enum):
     ORACLE = "oracle"
     """The other one of two voters was not heard, and the oracle says that this one may lead alone."""
 
+    ACCEPTED = "accepted"
+    """A quorum has not only voted for this member, but also accepted its epoch: it leads already."""
+
     @property
     def is_early(self) -> bool:
         """Whether the finalize wait was cut short."""
@@ -162,6 +203,26 @@ class Decided:
     duration_s: float
     sent: int
     received: int
+
+
+@attrs.frozen
+class MayAccept:
+    """A quorum votes for the heir, which offers the reserved epoch.
+
+    If that can be accepted now, tell ``Accepted``; else carry out ``otherwise``, the vote without it.
+    """
+
+    heir: int
+    epoch: int
+    lease_s: float
+    otherwise: Send | None = None
+
+
+@attrs.frozen
+class OfferAccepted:
+    """A voter has accepted the epoch that this member offers."""
+
+    sender: int
 
 
 @attrs.frozen
@@ -214,4 +275,17 @@ class VoterLooking:
     convinced: bool = False
 
 
-Effect = Send | WakeAt | Proposed | Agreed | Decided | Greet | Ignored | NewerConfig | Adopted | VoterLooking
+Effect = (
+    Send
+    | WakeAt
+    | Proposed
+    | Agreed
+    | MayAccept
+    | OfferAccepted
+    | Decided
+    | Greet
+    | Ignored
+    | NewerConfig
+    | Adopted
+    | VoterLooking
+)

@@ -8,6 +8,7 @@ import attrs
 from trio_fle.election.askers import Askers
 from trio_fle.election.electorate import Electorate
 from trio_fle.election.events import (
+    Accepted,
     Adopted,
     Back,
     ConfigCommitted,
@@ -16,12 +17,14 @@ from trio_fle.election.events import (
     Effect,
     Established,
     Event,
+    Freed,
     Gone,
     Greet,
     Heard,
     Leave,
     Look,
     NewerConfig,
+    OfferAccepted,
     OracleSaid,
     Send,
     Settled,
@@ -31,8 +34,9 @@ from trio_fle.election.events import (
 )
 from trio_fle.election.options import ElectionOptions
 from trio_fle.election.round import Election
+from trio_fle.election.succession import Succession
 from trio_fle.ensemble import Ensemble
-from trio_fle.vote import MAX_LONG, MIN_LONG, LearnerType, PeerState, Vote
+from trio_fle.vote import LearnerType, PeerState, Vote, round_after
 from trio_fle.wire import Notification
 
 EARLY_VOTES_S: Final = 5.0
@@ -77,9 +81,14 @@ class FastLeaderElection:
     _began: float = attrs.field(default=0.0, init=False)
     _sent: int = attrs.field(default=0, init=False)
     _received: int = attrs.field(default=0, init=False)
+    succession: Succession = attrs.field(init=False)
+    """What rides on the votes of the last election."""
     askers: Askers = attrs.field(factory=Askers, init=False)
     """Non-voters that asked."""
     _answered: dict[int, Notification] = attrs.field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.succession = Succession(self.electorate.me)
 
     def step(self, now: float, event: Event) -> list[Effect]:
         """Take in one event at time ``now`` (seconds of a monotonic clock).
@@ -103,6 +112,8 @@ class FastLeaderElection:
                 return (
                     [] if self.election is None else self._carry_on(now, self.election.hear_oracle(now, yes))
                 )
+            case Accepted() | Freed():
+                return self._tell_heir() if isinstance(event, Accepted) else self._ask_again(now)
             case ConfigSeen(ensemble):
                 return self._live_under(now, self.electorate.under(self.electorate.current, ensemble))
             case ConfigCommitted(ensemble):
@@ -119,7 +130,7 @@ class FastLeaderElection:
             return []
         if look.lost is not None:
             self._note_gone(look.lost)
-        effects = self._start(now, look.zxid, look.epoch, again=look.again)
+        effects = self._start(now, look)
         early, self._early = self._early, {}
         for sender, (at, heard) in early.items():
             is_stale = now - at > EARLY_VOTES_S or heard.vote.leader in self.gone
@@ -143,8 +154,8 @@ class FastLeaderElection:
         self.gone.add(sid)
         self.present.discard(sid)
 
-    def _start(self, now: float, zxid: int, epoch: int, *, again: bool) -> list[Effect]:
-        self._history = zxid, epoch
+    def _start(self, now: float, look: Look) -> list[Effect]:
+        zxid, epoch = self._history = look.zxid, look.epoch
         initial = self.electorate.initial_vote(zxid, epoch)
         if self.current_vote is None:
             own_id = self.electorate.me if self.electorate.stands else initial.leader
@@ -158,7 +169,9 @@ class FastLeaderElection:
         me, early = self.electorate.me, self.options.early_finalize
         # those that followed this member wait until it says that it leads no more
         followed = self._left not in (None, me) and me in self.electorate.voters
-        return self._begin(now, initial, may_hold=followed and early and not again)
+        may_hold = followed and early and not look.again
+        self.succession = Succession(me, look.reserved if may_hold else None)
+        return self._begin(now, initial, may_hold=may_hold)
 
     def _begin(self, now: float, initial: Vote, *, may_hold: bool = False) -> list[Effect]:
         self._answered.clear()
@@ -174,6 +187,7 @@ class FastLeaderElection:
             self._left,
             self.present,
             may_hold,
+            succession=self.succession,
         )
         # who connects meanwhile shall not be told of the leader that was lost
         begin: list[Effect] = [Greet(None)] if may_hold else []
@@ -190,6 +204,9 @@ class FastLeaderElection:
             return effects
         self._note_there(sender)
         self._early.pop(sender, None)
+        # an epoch is led under one configuration
+        if sender not in self.configs and self.succession.hear(sender, heard):
+            effects.append(OfferAccepted(sender))
         if self.election is not None:
             self._received += 1
             self._said[sender] = heard
@@ -267,7 +284,28 @@ class FastLeaderElection:
                 self.election.electorate = electorate
             return self._greet()
         self.round = round_after(self.round)
+        self.succession = Succession(electorate.me)
         return self._begin(now, electorate.initial_vote(*self._history))
+
+    def _ask_again(self, now: float) -> list[Effect]:
+        """Ask for what could not be accepted before a promise had ended, also once the heir is elected."""
+        self.succession.ask_again()
+        if self.election is not None:
+            return self._carry_on(now, self.election.ask_again(now))
+        if self.state is not PeerState.FOLLOWING or self.current_vote is None:
+            return []
+        may_accept = self.succession.ask(self.current_vote, self.voted_in, self._history[0])
+        return [] if may_accept is None else [may_accept]
+
+    def _tell_heir(self) -> list[Effect]:
+        """Tell the heir that its epoch is accepted, unless this member has changed its mind since."""
+        self.succession.accept()
+        election, vote, round_ = self.election, self.current_vote, self.voted_in
+        if election is not None:
+            vote, round_ = election.proposal, election.round
+        if vote is None or (rider := self.succession.rider(vote, vote.leader)) is None:
+            return []
+        return [Send(vote.leader, attrs.evolve(self._notification(vote, round_), rider=rider))]
 
     def _answer_non_voter(self, now: float, sender: int, heard: Notification) -> list[Effect]:
         """Answer observers and strangers at once, with the last concluded vote."""
@@ -316,6 +354,10 @@ class FastLeaderElection:
         told = [self._send(sid, outcome.vote, self.round) for sid in self.askers]
         if outcome.settled is Settled.JOINED:
             told += self._withdraw(outcome.vote, outcome.round)
+        elif outcome.settled is Settled.ACCEPTED and not election.all_voted:
+            # those who voted for this member would wait for the others: it leads already, and they can know
+            others = sorted(set(self._said) & self.electorate.voters)
+            told += [self._send(sid, outcome.vote, outcome.round) for sid in others]
         else:
             told += self._tell_others(outcome.vote, outcome.round)
         return [WakeAt(math.inf), decided, *told, *self._greet()]
@@ -355,11 +397,3 @@ class FastLeaderElection:
 
     def _notification(self, vote: Vote, round_: int) -> Notification:
         return Notification(self.state, vote, round_, config=self.electorate.current.text.encode())
-
-
-def round_after(round_: int) -> int:
-    """Return the next round: a signed 64-bit count that goes round, as Java's does.
-
-    Somebody may have forged the present one, and everybody have adopted it.
-    """
-    return MIN_LONG if round_ == MAX_LONG else round_ + 1

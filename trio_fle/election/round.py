@@ -14,6 +14,7 @@ from trio_fle.election.electorate import Electorate
 from trio_fle.election.events import Agreed, Effect, Ignored, Proposed, Send, Settled, WakeAt
 from trio_fle.election.finalize import settled_early
 from trio_fle.election.options import ElectionOptions
+from trio_fle.election.succession import Succession
 from trio_fle.vote import MIN_LONG, UNTRUSTED_ZXID, CastVote, LearnerType, PeerState, Vote
 from trio_fle.wire import Notification
 
@@ -58,6 +59,8 @@ class Election:
     """Voters that were connected, and are not known to be gone."""
     may_hold: bool = False
     """Whether the own vote may be held back: nobody waits for it."""
+    succession: Succession = attrs.field(kw_only=True)
+    """What rides on the votes."""
     proposal: Vote = attrs.field(init=False)
     outcome: Outcome | None = attrs.field(default=None, init=False)
     failed: bool = attrs.field(default=False, init=False)
@@ -119,10 +122,18 @@ class Election:
 
     def hear(self, now: float, sender: int, heard: Notification) -> list[Effect]:
         """Take in a notification of a voter (of a state that is one)."""
+        if self.succession.is_accepted(self.electorate.is_quorum):
+            self.outcome = Outcome(self.proposal, self.round, Settled.ACCEPTED)
+            return []
         return self._finish(now, self._take(now, sender, heard))
+
+    def ask_again(self, now: float) -> list[Effect]:
+        """Ask again for what may be accepted: a promise has ended."""
+        return self._finish(now, [])
 
     def lose(self, now: float, sid: int) -> list[Effect]:
         """Take in that a voter is gone: it leads nobody any more, and no better vote will come from it."""
+        self.succession.lose(sid)
         if self.options.early_finalize:
             self.claims.pop(sid, None)
             if sid in self.votes and self.votes[sid].state is not PeerState.LOOKING:
@@ -139,9 +150,20 @@ class Election:
             effects += self._take(now, self.electorate.me, self._own_notification())
         if not self._over:
             self._settle_early()
+        if self._agreed_since is not None:
+            effects = self._ask(effects)
         if not self._over:
             effects.append(WakeAt(self._wake_at if self._held_until is None else self._held_until))
         return effects
+
+    def _ask(self, effects: list[Effect]) -> list[Effect]:
+        """Ask for what may be accepted; a vote that the heir is still to be told waits for the answer."""
+        may_accept = self.succession.ask(self.proposal, self.round, self.history[1])
+        if may_accept is None:
+            return effects
+        votes = [each for each in effects if isinstance(each, Send) and each.to == may_accept.heir]
+        others = [each for each in effects if each not in votes]
+        return [*others, attrs.evolve(may_accept, otherwise=votes[-1] if votes else None)]
 
     def _settle_early(self) -> None:
         if not self.options.early_finalize:
@@ -153,6 +175,11 @@ class Election:
         settled = settled_early(self.electorate, self.votes, self._mine, self.gone)
         if settled is not None:
             self.outcome = Outcome(self.proposal, self.round, settled)
+
+    @property
+    def all_voted(self) -> bool:
+        """Whether everybody who is not gone has voted for the proposal."""
+        return settled_early(self.electorate, self.votes, self._mine, self.gone) is not None
 
     @property
     def holds_back(self) -> bool:
@@ -245,7 +272,7 @@ class Election:
         election would come to nothing, again and again. The leader that it followed last may have forgotten
         its epoch, if it was one of ours and crashed, and lacks nothing for that.
         """
-        if not self.electorate.better(new, than):
+        if not self.electorate.better(new, than) or self.succession.holds(self.proposal):
             return False
         if self.electorate.candidate or self.electorate.me not in self.electorate.current.voters:
             return True
@@ -258,6 +285,8 @@ class Election:
         effects: list[Effect] = []
         if heard.round < self.round:
             return effects  # answered already; a vote of a finished round must not count in this one
+        if heard.round > self.round and self.succession.holds(self.proposal):
+            return effects  # whom it votes for may lead already, and says so, in this round
         if heard.round > self.round:
             self.round = heard.round
             self.votes.clear()
@@ -332,17 +361,23 @@ class Election:
 
     def _propose(self, vote: Vote, because: int) -> list[Effect]:
         self.proposal, self._held_until = vote, None
+        self.succession.propose(vote)
         return [Proposed(vote, self.round, because), *self._broadcast()]
 
     def _broadcast(self) -> list[Effect]:
         told = self._own_notification()
         me = self.electorate.me
         self._loopback = me in self.electorate.voters
-        return [Send(sid, told) for sid in sorted(self.electorate.voters) if sid != me]
+        others = [sid for sid in sorted(self.electorate.voters) if sid != me]
+        if self.succession.acceptance is None:  # else one of them is told of it
+            return [Send(sid, told) for sid in others]
+        riders = {sid: self.succession.rider(self.proposal, sid) for sid in others}
+        return [Send(sid, attrs.evolve(told, rider=riders[sid])) for sid in others]
 
     def _own_notification(self) -> Notification:
         config = self.electorate.current.text.encode()
-        return Notification(PeerState.LOOKING, self.proposal, self.round, config=config)
+        rider = self.succession.rider(self.proposal, self.electorate.me)
+        return Notification(PeerState.LOOKING, self.proposal, self.round, config=config, rider=rider)
 
     @property
     def _resend_max_s(self) -> float:

@@ -9,12 +9,18 @@ import structlog
 
 from trio_fle.election.electorate import Electorate
 from trio_fle.errors import PeerError
+from trio_fle.member.callers import Callers
+from trio_fle.member.commitments import Commitments
 from trio_fle.member.learner_handler import LearnerHandler
+from trio_fle.member.learner_link import LearnerLink
 from trio_fle.member.membership import Membership
 
 MAX_EPOCH: Final = 2**31 - 2
 """It is 32 bits on disk and on the wire; a learner that claims to have accepted it leaves no next one (of two
 servers with an oracle each has every other one)."""
+
+MAX_LEARNERS: Final = 512
+"""Beyond them only voters are led."""
 
 
 @attrs.define(eq=False)
@@ -27,6 +33,7 @@ class Admission:
     """
 
     membership: Membership
+    commitments: Commitments
     credible: Callable[[LearnerHandler], bool]
     retire: Callable[[float], None]
     give_up: Callable[[str], None]
@@ -35,9 +42,20 @@ class Admission:
     """Voters that live under a newer configuration, which can't be adopted here."""
     _spent: set[int] = attrs.field(factory=set, init=False)
     """Voters that can't accept the epoch of this leadership as its own: they may have accepted it before."""
+    _callers: Callers = attrs.field(init=False)
 
-    def check(self, handler: LearnerHandler, electorate: Electorate, *, leads: bool) -> None:
-        """Raise ``PeerError`` for one that can't be led; ``leads`` says whether others follow already."""
+    def __attrs_post_init__(self) -> None:
+        self._callers = Callers(self.membership.config.sync_s)
+
+    async def receive(self, link: LearnerLink) -> LearnerHandler:
+        """Read who calls. Raises ``PeerError`` for one that does not say it, or had to make room."""
+        return await self._callers.receive_learner(link)
+
+    def check(self, handler: LearnerHandler, electorate: Electorate, learners: int, *, leads: bool) -> None:
+        """Raise ``PeerError`` for one that can't be led, and for one too many.
+
+        ``leads`` says whether others follow already, ``learners`` how many links there are.
+        """
         info, ours = handler.info, self.membership.config.ensemble.version
         if info.summary is None and self.credible(handler):
             self._meet_foreign(handler)
@@ -51,6 +69,8 @@ class Admission:
             raise PeerError("it claims our own server id")
         if (info.config_version or 0) > ours:
             raise PeerError(f"its configuration, version {info.config_version}, is newer than ours")
+        if handler.sid not in electorate.voters and learners >= MAX_LEARNERS:
+            raise PeerError("too many learners")  # a voter has its place
 
     def _meet_foreign(self, handler: LearnerHandler) -> None:
         self.retire(math.inf)
@@ -83,11 +103,29 @@ class Admission:
             "reconfigEnabled=true, and restart it; until then it is no candidate",
         )
 
-    def meet_spent(self, handler: LearnerHandler, electorate: Electorate, present: frozenset[int]) -> None:
+    def meet_past(self, handler: LearnerHandler, epoch: int, *, leads: bool) -> None:
+        """Make way for a higher epoch than ours, ``epoch``, where a voter has accepted such a one.
+
+        One that was started again may have accepted that of the heir, if its leader had ended. This one leads
+        (``leads``), so its own has not.
+        """
+        known = handler.info.accepted_epoch
+        accepted = handler.accepted_epoch if known is None or not leads else known
+        if accepted > epoch and self.credible(handler):
+            self._hear_of(accepted)
+            self.give_up(f"server {handler.sid} has accepted epoch {accepted}: it can't follow a lower")
+
+    def _hear_of(self, epoch: int) -> None:
+        self.commitments.heard_epoch = max(self.commitments.heard_epoch, epoch)
+
+    def meet_spent(
+        self, handler: LearnerHandler, epoch: int, electorate: Electorate, present: frozenset[int]
+    ) -> None:
         """Make way for a higher epoch where too few of those that are there can still accept this one.
 
         Whoever is started again after it accepted an epoch has forgotten whose that was.
         """
+        self._hear_of(epoch)
         if self.credible(handler):
             self._spent.add(handler.sid)
             if not electorate.is_quorum(present - self._spent):

@@ -19,6 +19,8 @@ class Commitments:
     """Two epochs, of which the accepted one is durable before it is acknowledged; and a leader's promise.
 
     The lease rests on that promise. ``clock`` is the lease clock: it counts on while the machine sleeps.
+    The epoch after the accepted one may be *reserved*, durably, for an heir: this member may accept it of
+    that one without a wait for the disk, once its leader is proven to have ended (see ARCHITECTURE.md).
     Raises ``StorageError`` where something can't be made durable; then nothing in memory has changed.
     """
 
@@ -26,17 +28,43 @@ class Commitments:
     clock: Callable[[], float]
     stored: StoredVote
     promise: Promise | None = attrs.field(default=None, init=False)
+    maybe: Promise | None = attrs.field(default=None, init=False)
+    """What the process before us may have promised an heir."""
+    freed: Callable[[], None] = attrs.field(default=lambda: None, init=False)
+    """Is called whenever a promise has ended early."""
     heard_epoch: int = attrs.field(default=-1, init=False)
     """The highest epoch that a voter is known to have accepted: the next one proposed is higher."""
     _accepted_of: tuple[int, int] = attrs.field(default=(-1, -1), init=False)
     """The epoch that was accepted last, and whose it was; a restart forgets that."""
+    _by_vote: tuple[int, int] = attrs.field(default=(-1, -1), init=False)
+    """The same, if it was accepted as reserved."""
+    _maybe_epoch: int = attrs.field(default=-1, init=False)
+    """The epoch that the process before us may have accepted of an heir."""
+    _ended: int = attrs.field(default=-1, init=False)
+    """The epoch whose leader is proven to have ended."""
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
-        if (followed := self.stored.followed) is not None:
+        stored = self.stored
+        if (followed := stored.followed) is not None:
             # what the process before us promised it took along: it may have been a moment ago
             until = self.clock() + followed.lease_s
             self.promise = Promise(followed.leader, followed.epoch, until)
+            if stored.heir is not None:
+                self.maybe = Promise(stored.heir, stored.accepted_epoch + 1, until, but=followed.leader)
+        if stored.heir is not None:
+            self._maybe_epoch = stored.accepted_epoch + 1
+
+    @property
+    def highest_epoch(self) -> int:
+        """The highest epoch that this member has accepted, or may have before it was started again."""
+        return max(self.stored.accepted_epoch, self._maybe_epoch)
+
+    def told_epoch(self, leader: int) -> int:
+        """Return the epoch that a proposal of ``leader`` must exceed: not that accepted of it by vote."""
+        if self._by_vote == (self.stored.accepted_epoch, leader):
+            return self.stored.accepted_epoch - 1
+        return self.highest_epoch
 
     def refuse_older(self, epoch: int) -> None:
         """Raise ``PeerError`` for an epoch that is older than one accepted."""
@@ -50,15 +78,47 @@ class Commitments:
         the same, a quorum does so for one at most. Raises ``PeerError`` for one older than that accepted.
         """
         self.refuse_older(epoch)
-        stored = self.stored
+        stored, known = self.stored, self.highest_epoch
         if followed is None and self.promise is not None and self.clock() < self.promise.until:
             followed = stored.followed  # an observer promises nothing, but may have promised as a voter
         if epoch > stored.accepted_epoch or followed != stored.followed:
             await self.storage.accept_epoch(epoch, followed)
-            self.stored = attrs.evolve(stored, accepted_epoch=epoch, followed=followed)
-        if epoch > stored.accepted_epoch:
+            self.stored = attrs.evolve(stored, accepted_epoch=epoch, followed=followed, heir=None)
+        if epoch > known:
             self._accepted_of = epoch, leader
         return self._accepted_of == (epoch, leader)
+
+    async def reserve(self, heir: int) -> None:
+        """Reserve the next epoch for ``heir``, durably: for a member that follows a leader of ours."""
+        accepted = self.stored.accepted_epoch
+        self.stored = attrs.evolve(self.stored, heir=None)  # until it is durable, for neither
+        await self.storage.reserve(heir)
+        if self.stored.accepted_epoch == accepted:
+            self.stored = attrs.evolve(self.stored, heir=heir)
+
+    def accept_reserved(self, heir: int, epoch: int, lease_s: float | None = None) -> bool:
+        """Accept the reserved ``epoch`` of ``heir``, and promise it ``lease_s`` from now on.
+
+        Returns whether that could be done; it is nothing where the epoch is another one, or reserved for
+        somebody else, where the lease is longer than that on disk, or where the leader that this member
+        followed is not proven to have ended: a restarted process may then follow that one again.
+        None for ``lease_s``: the heir is this member itself.
+        """
+        stored = self.stored
+        followed = stored.followed
+        if (stored.heir, stored.accepted_epoch + 1) != (heir, epoch) or followed is None:
+            return False
+        if self.promise is not None or self._ended != stored.accepted_epoch or self.binds(heir):
+            return False
+        if self._maybe_epoch >= epoch or (lease_s is not None and lease_s > followed.lease_s):
+            return False
+        now_followed = None if lease_s is None else Followed(heir, epoch, lease_s)
+        self.storage.accept_reserved(epoch, now_followed)
+        self.stored = attrs.evolve(stored, accepted_epoch=epoch, followed=now_followed, heir=None)
+        self._accepted_of = self._by_vote = epoch, heir
+        if lease_s is not None:
+            self.promise = Promise(heir, epoch, self.clock() + lease_s)
+        return True
 
     async def begin(self, epoch: int) -> None:
         """Make ``epoch`` the current one, durably: everything that its leader holds is held here."""
@@ -89,25 +149,44 @@ class Commitments:
     def release(self, leader: int) -> None:
         """Forget the promise made to ``leader``: it is known to lead no more."""
         if self.promise is not None and self.promise.leader == leader:
-            self.promise = None
+            self._ended, self.promise = self.promise.epoch, None
             self._tell()
+        if self.maybe is not None and self.maybe.leader == leader:
+            self.maybe = None
+            self._tell()
+
+    def meet_leader(self, epoch: int) -> None:
+        """Note that a leader followed before is met again, and says that its epoch is ``epoch``.
+
+        The one whose epoch was accepted leads still where that is the same: then no heir's was. Else it may
+        have ended, and an heir have been promised what it must not break.
+        """
+        if epoch == self.stored.accepted_epoch:
+            self.maybe, self._maybe_epoch = None, -1
+        elif self.maybe is not None:
+            self.maybe = attrs.evolve(self.maybe, but=None)
 
     async def forget(self) -> None:
         """Forget the promise on disk too: a clean stop, of which the leader knows."""
         if self.stored.followed is not None:
             await self.storage.remember_followed(None)
-            self.stored = attrs.evolve(self.stored, followed=None)
+            self.stored = attrs.evolve(self.stored, followed=None, heir=None)
         self.promise = None
         self._tell()
 
     def binds(self, towards: int) -> bool:
         """Whether a new epoch of ``towards`` must not be acknowledged yet."""
-        return self.promise is not None and self.promise.binds(self.clock(), towards=towards)
+        return any(each.binds(self.clock(), towards=towards) for each in self.promises)
+
+    @property
+    def promises(self) -> tuple[Promise, ...]:
+        """What was promised, or may have been."""
+        return tuple(each for each in (self.promise, self.maybe) if each is not None)
 
     async def wait_free(self, towards: int) -> None:
         """Wait until a new epoch of ``towards`` may be acknowledged."""
-        while self.promise is not None and self.binds(towards):
-            left_s = self.promise.until - self.clock()
+        while self.binds(towards):
+            left_s = max(each.until for each in self.promises) - self.clock()
             with trio.move_on_after(min(max(left_s, 0.001), _RECHECK_S)):
                 await self._changed.wait()
         await trio.lowlevel.checkpoint()
@@ -115,3 +194,4 @@ class Commitments:
     def _tell(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
+        self.freed()

@@ -32,26 +32,33 @@ class QuorumPort:
     transport: Transport
     addresses: Callable[[], Sequence[HostPort]]
     log: structlog.typing.FilteringBoundLogger
+    opened: int = attrs.field(default=0, init=False)
+    """How often it was bound: as long as this does not change, it has refused nobody."""
     _bound: Sequence[HostPort] = attrs.field(default=(), init=False)
     _listeners: Sequence[Listener[Stream]] = attrs.field(default=(), init=False)
 
-    async def open(self) -> None:
-        """Listen already, if that is possible."""
+    async def open(self) -> bool:
+        """Listen already, if that is possible, and say whether it is."""
         if self._listeners:
-            return
+            return True
         addresses = self.addresses()
         try:
             self._listeners = await self.transport.listen(addresses)
         except OSError:
-            return  # whoever takes it tries again, and tells
+            return False  # whoever takes it tries again, and tells
         self._bound = addresses
+        self.opened += 1
+        return True
 
     async def take(self) -> Sequence[Listener[Stream]]:
         """Return listeners, which are the caller's from now on. Raises ``OSError``."""
         if self._listeners and self._bound != self.addresses():
             await self.close()
         taken, self._listeners = self._listeners, ()
-        return taken or await self.transport.listen(self.addresses())
+        if not taken:
+            taken = await self.transport.listen(self.addresses())
+            self.opened += 1
+        return taken
 
     def tell_refused(self, error: OSError, retire: Callable[[float], None]) -> str:
         """Tell why nobody can reach this member there; return that as a reason to give up.
@@ -97,6 +104,10 @@ class Decisions:
         """Take note that this member is likely to win, or is not after all."""
         self._favoured = favoured
         self._tell()
+
+    def expect(self) -> None:
+        """Hold the port from now on: what is said next relies on it, and the election will find it likely."""
+        self._favoured = True
 
     async def next(self) -> Decided:
         """Wait for the next outcome; the port stays bound where this member has won."""

@@ -9,6 +9,7 @@ import structlog
 import trio
 
 from trio_fle.election.events import (
+    Accepted,
     Adopted,
     Agreed,
     Back,
@@ -19,7 +20,9 @@ from trio_fle.election.events import (
     Greet,
     Heard,
     Ignored,
+    MayAccept,
     NewerConfig,
+    OfferAccepted,
     Proposed,
     Send,
     Silence,
@@ -50,7 +53,9 @@ class ElectionTask:
     ``decided`` is called with each decision, ``favoured`` where this member is likely to win or, after all,
     may not be, ``adopted`` with each configuration that the election has adopted, and from whom,
     ``voter_looking`` with each voter that looks for a leader while this member has one, ``heard_looking``
-    with every sender that is heard LOOKING at all. They and ``manager`` are set before it runs.
+    with every sender that is heard LOOKING at all, ``may_accept`` where an epoch rides on the votes: it says
+    whether that was accepted; ``offer_accepted`` with each voter that accepted ours. They and ``manager`` are
+    set before it runs.
     """
 
     fle: FastLeaderElection
@@ -62,6 +67,8 @@ class ElectionTask:
     adopted: Callable[[int, Ensemble], None] = attrs.field(init=False)
     voter_looking: Callable[[VoterLooking], None] = attrs.field(init=False)
     heard_looking: Callable[[int], None] = attrs.field(init=False)
+    may_accept: Callable[[MayAccept], bool] = attrs.field(init=False)
+    offer_accepted: Callable[[int], None] = attrs.field(init=False)
     _texts: ConfigTexts = attrs.field(init=False)
     _wake_at: float = attrs.field(default=math.inf, init=False)
     _told_round: int | None = attrs.field(default=None, init=False)
@@ -161,12 +168,13 @@ class ElectionTask:
                 self._tell(to, notification)
             case WakeAt(at):
                 self._wake_at = at
-            case Proposed():
-                self._log_proposal(effect)
-            case Agreed(vote, round_):
-                self.log.debug(
-                    "election.agreed", round=round_, leader=vote.leader, epoch=vote.epoch, zxid=vote.zxid
-                )
+            case MayAccept():
+                if self.may_accept(effect):
+                    self._step(Accepted())
+                elif effect.otherwise is not None:
+                    self._carry_out(effect.otherwise)
+            case OfferAccepted(sender):
+                self.offer_accepted(sender)
             case Decided():
                 self._log_decision(effect)
                 self.decided(effect)
@@ -176,6 +184,17 @@ class ElectionTask:
                 self.voter_looking(effect)
             case Adopted(sender, config):
                 self.adopted(sender, config)
+            case _:
+                self._report(effect)
+
+    def _report(self, effect: Effect) -> None:
+        match effect:
+            case Proposed():
+                self._log_proposal(effect)
+            case Agreed(vote, round_):
+                self.log.debug(
+                    "election.agreed", round=round_, leader=vote.leader, epoch=vote.epoch, zxid=vote.zxid
+                )
             case Ignored(sender, reason):
                 if self._noise.admit(("ignored", sender)) is not None:
                     self.log.warning("election.ignored", peer=sender, reason=reason)

@@ -1,6 +1,7 @@
 """What users of the library iterate: terms of our leadership, changes of the status."""
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, Protocol
 
 import attrs
 import trio
@@ -23,6 +24,12 @@ class Signal:
     async def wait(self) -> None:
         """Wait until it is given the next time."""
         await self._event.wait()
+
+    async def pass_on(self, wait: Callable[[], Awaitable[None]]) -> NoReturn:
+        """Give it whenever ``wait`` returns, for ever."""
+        while True:
+            await wait()
+            self.give()
 
 
 class Source(Protocol):

@@ -114,6 +114,11 @@ class Learner:
     """A reconfiguration whose commit is still to come."""
 
     @property
+    def keeps_promise(self) -> bool:
+        """Whether it follows an established leader of ours, and has promised to follow no other one."""
+        return self.synced and self._lease_s is not None and not self._observes
+
+    @property
     def _observes(self) -> bool:
         return self.config.learner_type is LearnerType.OBSERVER
 
@@ -207,17 +212,25 @@ class Learner:
         await self._wait_free(link)
         kind = PacketType.OBSERVERINFO if self._observes else PacketType.FOLLOWERINFO
         summary = StateSummary(self.commitments.stored.epoch, self.zxid)
-        info = LearnerInfo(self.config.myid, config_version=self.config.ensemble.version, summary=summary)
-        accepted = make_zxid(self.commitments.stored.accepted_epoch, 0)
-        await link.send(QuorumPacket(kind, accepted, encode_learner_info(info)))
+        known, highest = self.commitments.stored.accepted_epoch, self.commitments.highest_epoch
+        told = self.commitments.told_epoch(self.leader)
+        info = LearnerInfo(
+            self.config.myid,
+            config_version=self.config.ensemble.version,
+            summary=summary,
+            accepted_epoch=None if known == highest else known,
+        )
+        await link.send(QuorumPacket(kind, make_zxid(told, 0), encode_learner_info(info)))
         packet = await link.receive()
         if packet.type != PacketType.LEADERINFO:
             raise MalformedMessageError(f"it sent packet {packet.type}, not LEADERINFO")
         self.epoch = epoch_of(packet.zxid)
         self._lease_s = decode_leader_info(packet.data).lease_s
         self.commitments.refuse_older(self.epoch)
+        self.commitments.meet_leader(self.epoch)
+        await self._wait_free(link)
         if self._lease_s is None:
-            is_new = self.epoch > self.commitments.stored.accepted_epoch
+            is_new = self.epoch > highest
             await self.commitments.accept(self.leader, self.epoch)
             await link.send(self._ackepoch(is_new))
 

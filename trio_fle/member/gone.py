@@ -37,13 +37,21 @@ class GoneLeader:
     transport: Transport
     log: structlog.typing.FilteringBoundLogger
     nursery: trio.Nursery = attrs.field(init=False)
-    _asked: Promise | None = attrs.field(default=None, init=False)
-    _asking: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _asked: dict[int, tuple[Promise, trio.CancelScope]] = attrs.field(factory=dict, init=False)
+
+    def heard_looking(self, sender: int) -> None:
+        """Ask whether a leader that looks for a leader itself is gone; anybody could have said so."""
+        if any(promise.leader == sender for promise in self.commitments.promises):
+            self.find_out()
 
     def find_out(self) -> None:
-        """Begin to ask about the present promise, unless that was begun before."""
-        promise = self.commitments.promise
-        if promise is None or promise is self._asked:
+        """Begin to ask about what is promised at present, unless that was begun before."""
+        for promise in self.commitments.promises:
+            self._find_out(promise)
+
+    def _find_out(self, promise: Promise) -> None:
+        before = self._asked.get(promise.leader)
+        if before is not None and before[0] is promise:
             return
         server = self.servers().get(promise.leader)
         named = () if server is None else tuple(address.quorum for address in server.addresses)
@@ -52,10 +60,12 @@ class GoneLeader:
         addresses = named if promise.where is None else (promise.where,)
         if not addresses:
             return  # nobody knows where to ask
-        self._asking.cancel()
+        if before is not None:
+            before[1].cancel()
         left_s = promise.until - self.commitments.clock()
-        self._asked, self._asking = promise, trio.CancelScope(deadline=trio.current_time() + left_s)
-        self.nursery.start_soon(self._ask, promise, addresses, self._asking)
+        asking = trio.CancelScope(deadline=trio.current_time() + left_s)
+        self._asked[promise.leader] = promise, asking
+        self.nursery.start_soon(self._ask, promise, addresses, asking)
 
     async def _ask(self, promise: Promise, addresses: tuple[HostPort, ...], scope: trio.CancelScope) -> None:
         """Dial the leader until nobody listens there, or the promise is over or was renewed."""
@@ -63,14 +73,14 @@ class GoneLeader:
         pauses_s.next()
         with scope:
             for number in itertools.count(1):
-                if commitments.promise is not promise or commitments.clock() >= promise.until:
+                if promise not in commitments.promises or commitments.clock() >= promise.until:
                     return
                 next_at = trio.current_time() + pauses_s.next()
                 try:
                     stream = await self.transport.dial(addresses)
                     await until_ended(stream, next_at)
                 except RefusedError:
-                    if commitments.promise is promise:
+                    if promise in commitments.promises:
                         self.log.info("promise.released", leader=promise.leader, epoch=promise.epoch)
                         commitments.release(promise.leader)
                     return

@@ -19,14 +19,15 @@ from trio_fle.ensemble import HostPort
 from trio_fle.errors import PeerError
 from trio_fle.member.admission import Admission
 from trio_fle.member.alone import Alone
-from trio_fle.member.callers import Callers
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.decisions import QuorumPort
+from trio_fle.member.feeds import Signal
 from trio_fle.member.learner_handler import LearnerHandler
 from trio_fle.member.learner_link import LearnerLink
 from trio_fle.member.learners import Learners
 from trio_fle.member.looking import LookingVoters
 from trio_fle.member.membership import Membership
+from trio_fle.member.offered import Offered
 from trio_fle.member.oracle import Oracle
 from trio_fle.member.patience import Patience
 from trio_fle.member.status import Phase
@@ -39,7 +40,6 @@ from trio_fle.vote import StateSummary, make_zxid
 from trio_fle.wire.packet import PacketType, QuorumPacket
 from trio_fle.zab import Discovery, Lease
 
-MAX_LEARNERS: Final = 512
 DOUBT_AT: Final = 2 / 3
 """Part of the lease after which a leader that no quorum has answered gives up: what runs under it has the
 rest of the lease to end."""
@@ -75,6 +75,7 @@ class Leading:
     retire: Callable[[float], None]
     patience: Patience
     oracle: Oracle | None = None
+    offered: Offered | None = None
     config: MemberConfig = attrs.field(init=False)
     discovery: Discovery = attrs.field(init=False)
     alone: Alone = attrs.field(init=False)
@@ -83,11 +84,10 @@ class Leading:
     learners: Learners = attrs.field(init=False)
     _granted: float = attrs.field(default=-math.inf, init=False)
     """The latest end of a lease that any answers allowed: past it, no follower keeps its promise to us."""
-    _callers: Callers = attrs.field(init=False)
     _admission: Admission = attrs.field(init=False)
     _proposed: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set once the new epoch is settled."""
-    _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _changed: Signal = attrs.field(factory=Signal, init=False)
     _establishing: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _why: str = attrs.field(default="", init=False)
     """Why it is to end, once it is."""
@@ -96,17 +96,15 @@ class Leading:
     def __attrs_post_init__(self) -> None:
         me, stored, config = self.electorate.me, self.commitments.stored, self.membership.config
         self.config, self.learners = config, Learners(self._lost)
-        self._callers = Callers(config.sync_s)
-        self._admission = Admission(self.membership, self.credible, self.retire, self.give_up, self.log)
+        self._admission = Admission(
+            self.membership, self.commitments, self.credible, self.retire, self.give_up, self.log
+        )
         self.discovery = Discovery(self.electorate, StateSummary(stored.epoch, stored.zxid))
         self.alone = Alone(self.electorate, self.clock, self.oracle, self._present, config.tick_s)
-        self.lease = Lease(
-            me,
-            lambda sids: self.electorate.is_quorum(sids),
-            config.sync_s,
-            config.lease_margin,
-            self.alone.until,
-        )
+        self.lease = Lease(me, self._is_quorum, config.sync_s, config.lease_margin, self.alone.until)
+
+    def _is_quorum(self, sids: frozenset[int]) -> bool:
+        return self.electorate.is_quorum(sids)  # of the configuration of the moment
 
     # What handlers ask of it
 
@@ -133,32 +131,35 @@ class Leading:
         """Pass the first gate; return the new epoch. Raises ``AheadError``."""
         accepted_epoch, summary = handler.accepted_epoch, handler.info.summary
         assert summary is not None, "it was admitted without one"
-        if self._is_past(accepted_epoch) and self.credible(handler):
-            self.commitments.heard_epoch = max(self.commitments.heard_epoch, accepted_epoch)
-            self.give_up(f"server {handler.sid} has accepted epoch {accepted_epoch}: it can't follow a lower")
+        if self.discovery.proposed.open:
+            self._admission.meet_past(handler, self.discovery.new_epoch, leads=self.leadership is not None)
         # whom no configuration names raises no epoch
         known = handler.sid in self.config.servers
         self.discovery.propose(handler.sid, accepted_epoch if known else -1, summary)
-        self._tell()
+        self._changed.give()
         if self.membership.lacks_version or not self.discovery.proposed.open:
             await self._proposed.wait()
         return self.discovery.new_epoch
 
-    def _is_past(self, accepted_epoch: int) -> bool:
-        return self.discovery.proposed.open and accepted_epoch > self.discovery.new_epoch
-
     def synchronized(self, handler: LearnerHandler, zxid: int, sent_at: float, *, first: bool) -> None:
         """Note that one has come to the second gate: its acknowledgement counts like the answer to a ping."""
         self.learners.end_others(handler, lambda older: True)
+        self.learners.expected.discard(handler.sid)
         if zxid == make_zxid(self.discovery.new_epoch, 0):
             self.answered(handler, sent_at)
         self.discovery.synchronize(handler.sid, zxid, first=first)
         if not (first or self.discovery.synchronized.open):
-            self.commitments.heard_epoch = max(self.commitments.heard_epoch, self.discovery.new_epoch)
-            self._admission.meet_spent(handler, self.electorate, self._present())
-        self._tell()
+            self._admission.meet_spent(handler, self.discovery.new_epoch, self.electorate, self._present())
+        self._changed.give()
         if self.leadership is not None:
             handler.up_to_date()
+
+    def offer_accepted(self, sid: int) -> None:
+        """Note that a voter has accepted with its vote what this member offered."""
+        if (offered := self.offered) and offered.stands and self.discovery.accept_offer(sid):
+            self.learners.expected.add(sid)
+            self.lease.answered(sid, offered.at)
+            self._recount()
 
     def answered(self, handler: LearnerHandler, sent_at: float) -> None:
         """Note the answer to what was sent at ``sent_at``."""
@@ -167,16 +168,16 @@ class Leading:
             self.alone.answered(handler.sid, sent_at)
             self._renew()
             if self.leadership is None:
-                self._tell()
+                self._changed.give()
 
     def _renew(self) -> None:
         self._granted = max(self._granted, self.lease.end())
         if self.leadership is not None:
             self.leadership.renew(self.lease.end())
 
-    def _hear_oracle(self) -> None:
+    def _recount(self) -> None:
         self._renew()
-        self._tell()
+        self._changed.give()
 
     # The leader's own way
 
@@ -184,7 +185,7 @@ class Leading:
         """Ask it to end its leadership; ``run`` then ends by itself. ``stops``: so does this member."""
         self._why, self._stops = self._why or reason, self._stops or stops
         self._establishing.cancel()
-        self._tell()
+        self._changed.give()
 
     async def run(self) -> str:
         """Lead until that ends, and say why. Raises ``StorageError`` where an epoch can't be made durable."""
@@ -196,7 +197,7 @@ class Leading:
             async with trio.open_nursery() as beside:
                 for listener in listeners:
                     beside.start_soon(accept_all, listener, links, self._serve, self._cant_accept)
-                self.alone.begin(beside, self.config.ensemble, self.transport, self._hear_oracle)
+                self.alone.begin(beside, self.config.ensemble, self.transport, self._recount)
                 beside.start_soon(self._ping)
                 beside.start_soon(self._doubt)
                 stops = True
@@ -239,21 +240,27 @@ class Leading:
 
     async def _establish(self) -> str | None:
         """Pass both gates with a quorum; return why that failed, where it did."""
-        me, discovery, stored = self.electorate.me, self.discovery, self.commitments.stored
-        passes, began = self.alone.passes, trio.current_time()
+        me, discovery, passes = self.electorate.me, self.discovery, self.alone.passes
+        began = trio.current_time()
         if self.commitments.binds(me):  # seldom: the leader before was found gone during the election
             with trio.move_on_after(self.config.init_s):
                 await self.commitments.wait_free(me)
             if self.commitments.binds(me):
                 return "the lease of the leader before has not run out"
-        discovery.propose(me, max(stored.accepted_epoch, self.commitments.heard_epoch), discovery.summary)
+        known = self.commitments.highest_epoch
+        if (offered := self.offered) and offered.propose(discovery, self.port, self.commitments):
+            known = offered.epoch - 1
+            for sid in offered.accepted_by:
+                self.offer_accepted(sid)
+        discovery.propose(me, max(known, self.commitments.heard_epoch), discovery.summary)
         if not await self._until(lambda: passes(discovery.proposed)):
             return f"no quorum told its epoch in {self.config.init_s:g} s"
         await self.membership.propose(discovery.new_epoch)
         # learners go on while our own disk works: we pass the next gate ourselves once that is done
         self._proposed.set()
         self.tell_phase(Phase.SYNCHRONIZATION)
-        await self.commitments.accept(me, discovery.new_epoch)
+        if discovery.new_epoch > self.commitments.stored.accepted_epoch:
+            await self.commitments.accept(me, discovery.new_epoch)
         discovery.synchronize(me, make_zxid(discovery.new_epoch, 0), first=True)
         if not await self._until(lambda: passes(discovery.synchronized) and self._doubt_in_s() > 0):
             return f"no quorum was synchronized in {self.config.init_s:g} s"
@@ -280,7 +287,7 @@ class Leading:
         self.log.info(
             "leading.established",
             epoch=self.discovery.new_epoch,
-            followers=sorted(self.learners.followers),
+            followers=sorted(self.learners.followers | self.learners.expected),
             duration_ms=round(1000 * took_s, 3),
         )
         self.learners.up_to_date()
@@ -321,11 +328,11 @@ class Leading:
     async def _until_lost(self) -> str:
         usable_s = self.lease.usable_s
         while True:
-            changed = self._changed
             if self._why:
                 return self._why
-            if not self._is_followed() and not self.alone.may_lead():
-                linked = ", ".join(map(str, sorted(self.learners.followers)))
+            followers = self.learners.following(self.connected())
+            if not self._is_quorum(followers | {self.electorate.me}) and not self.alone.may_lead():
+                linked = ", ".join(map(str, sorted(followers)))
                 return f"too few followers are linked: {linked or 'none'}"
             left_s = self._doubt_in_s()
             if left_s <= 0:
@@ -333,7 +340,7 @@ class Leading:
                     return f"no quorum answered for {usable_s * DOUBT_AT:.3g} s"
                 self.learners.end_followers()  # silent as they are, the oracle lets us lead without them
             with trio.move_on_after(min(max(left_s, 0.001), self.config.tick_s / 2)):
-                await changed.wait()
+                await self._changed.wait()
 
     def _doubt_in_s(self) -> float:
         return self.lease.end() - (1 - DOUBT_AT) * self.lease.usable_s - self.clock()
@@ -348,9 +355,6 @@ class Leading:
         """Servers that may still become followers: those with a connection or a link."""
         return self.connected() | {self.electorate.me} | self.learners.sids
 
-    def _is_followed(self) -> bool:
-        return self.electorate.is_quorum(self.learners.followers | {self.electorate.me})
-
     # Learners
 
     def _cant_accept(self, error: OSError) -> None:
@@ -361,10 +365,9 @@ class Leading:
         address = self.transport.remote(stream)
         link = LearnerLink(stream, address, self.config.init_s, self.patience)
         try:
-            handler = await self._callers.receive_learner(link)
-            self._admission.check(handler, self.electorate, leads=self.leadership is not None)
-            if handler.sid not in self.electorate.voters and len(self.learners) >= MAX_LEARNERS:
-                raise PeerError("too many learners")  # a voter has its place
+            handler = await self._admission.receive(link)
+            leads = self.leadership is not None
+            self._admission.check(handler, self.electorate, len(self.learners), leads=leads)
             await self._lead_learner(handler)
         except* PeerError as group:
             self.reject(address, said(group))
@@ -389,11 +392,7 @@ class Leading:
             self.log.info("leading.learner_lost", peer=handler.sid, reason=reason)
 
     def _lost(self, handler: LearnerHandler, has_another: bool) -> None:
-        if not has_another:
+        if not has_another and handler.sid not in self.learners.expected:
             self.lease.lost(handler.sid)
             self.discovery.lose(handler.sid)
-        self._tell()
-
-    def _tell(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.give()

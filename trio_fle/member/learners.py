@@ -13,6 +13,8 @@ class Learners:
     """The links that are served; ``lost`` is told of each that ends, and whether its server has another."""
 
     lost: Callable[[LearnerHandler, bool], None]
+    expected: set[int] = attrs.field(factory=set, init=False)
+    """Who accepted the epoch with its vote, and has not come yet."""
     _links: list[LearnerHandler] = attrs.field(factory=list, init=False)
 
     def __len__(self) -> int:
@@ -27,6 +29,10 @@ class Learners:
     def followers(self) -> frozenset[int]:
         """Ids of those who are synchronized, and no observers."""
         return frozenset(link.sid for link in self._links if link.synced and not link.observes)
+
+    def following(self, connected: frozenset[int]) -> frozenset[int]:
+        """Return who follows, as far as is known: also who is about to, and has a connection at least."""
+        return self.followers | (self.expected & connected)
 
     def ping(self, zxid: int, now: float) -> None:
         """Ping all that are synchronized."""

@@ -1,6 +1,5 @@
 """The member: LOOKING, then a role, then LOOKING again."""
 
-import math
 import random
 from importlib.metadata import version
 from typing import Final
@@ -10,9 +9,10 @@ import structlog
 import trio
 
 from trio_fle.config import MemberConfig
-from trio_fle.election.events import Decided, Established, Leave, Look, VoterLooking
+from trio_fle.election.events import Decided, Established, Leave, Look, Reserved, VoterLooking
 from trio_fle.election.stalled import Because, Stalled, diagnose
 from trio_fle.member.acquaintances import Acquaintances
+from trio_fle.member.candidacy import Candidacy
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.decisions import Decisions, QuorumPort
 from trio_fle.member.electing import ElectionTask
@@ -28,6 +28,7 @@ from trio_fle.member.membership import Membership
 from trio_fle.member.oracle import Oracle
 from trio_fle.member.patience import Patience
 from trio_fle.member.status import MemberStatus, Phase
+from trio_fle.member.succession import Succession
 from trio_fle.member.term import Leadership
 from trio_fle.member.watching import Watch
 from trio_fle.peers import ConnectionManager, Transport
@@ -72,10 +73,10 @@ class Member:
     _stopped: trio.Event = attrs.field(factory=trio.Event, init=False)
     _pauses: Backoff = attrs.field(factory=lambda: Backoff(PAUSE_FIRST_S, PAUSE_MAX_S), init=False)
     """Before the outcome of an election is acted on, where those before came to nothing."""
-    _abstains: bool = attrs.field(default=False, init=False)
-    _abstains_until: float = attrs.field(default=-math.inf, init=False)
+    _candidacy: Candidacy = attrs.field(init=False)
     _port: QuorumPort = attrs.field(init=False)
     _decisions: Decisions = attrs.field(init=False)
+    _succession: Succession = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.inquiry = Inquiry(self.membership, self.transport)
@@ -88,10 +89,20 @@ class Member:
             self.transport, lambda: [each.quorum for each in self.config.me.addresses], self.log
         )
         self._decisions = Decisions(self._port, self.config.election.finalize_wait_s)
+        self._candidacy = Candidacy(lambda: self.config.election.candidate)
+        self._succession = Succession(
+            self.membership,
+            self.commitments,
+            self.election,
+            self._decisions,
+            self.changed,
+            lambda: self._learner,
+            lambda: self._leading,
+        )
         self.election.decided, self.election.favoured = self._decisions.decided, self._decisions.favoured
         self.election.adopted = self.membership.adopted
         self.election.voter_looking = self._voter_looking
-        self.election.heard_looking = self._heard_looking
+        self.election.heard_looking = self.gone.heard_looking
 
     def __repr__(self) -> str:
         return f"<Member {self.config.myid} {self.election.fle.state.name}>"
@@ -158,7 +169,7 @@ class Member:
         """
         await trio.lowlevel.checkpoint()
         if (leading := self._leading) is not None:
-            self._retire(self.config.init_s)
+            self._candidacy.retire(self.config.init_s)
             leading.give_up("resigned")
             while self._leading is leading:
                 await self.changed.wait()
@@ -199,7 +210,8 @@ class Member:
             nursery.start_soon(self.election.run)
             nursery.start_soon(self.explainer.run)
             nursery.start_soon(self.patience.run)
-            nursery.start_soon(self._forward_changes)
+            nursery.start_soon(self._succession.run)
+            nursery.start_soon(self.changed.pass_on, self.manager.wait_changed)
             if self.oracle is not None:
                 nursery.start_soon(self.oracle.run)
             self.gone.find_out()
@@ -226,14 +238,14 @@ class Member:
                 return
             if decided.state is PeerState.OBSERVING:
                 await trio.sleep(self.rng.uniform(0, self.config.observer_election_delay_ms / 1000))
-            self._look()
+            reserved = await self._succession.reserved()
+            self._look(reserved=reserved)
 
-    def _look(self, *, again: bool = False) -> None:
-        may_lead = self.config.election.candidate
-        candidate = may_lead and trio.current_time() >= self._abstains_until
-        self._abstains = may_lead and not candidate
+    def _look(self, *, again: bool = False, reserved: Reserved | None = None) -> None:
         stored, lost, self._lost = self.commitments.stored, self._lost, None
-        self.election.put(self.config.myid, Look(stored.zxid, stored.epoch, candidate, again, lost))
+        candidate = self._candidacy.decide()
+        look = Look(stored.zxid, stored.epoch, candidate, again, lost, reserved)
+        self.election.put(self.config.myid, look)
 
     async def _elect(self) -> Decided | None:
         """Wait for the outcome of the election; None where this member stops."""
@@ -241,8 +253,8 @@ class Member:
             with trio.CancelScope() as self._electing:
                 if (pause_s := self._pauses.next()) > 0:
                     await trio.sleep(pause_s)
-                if self._abstains:
-                    self._electing.deadline = self._abstains_until
+                if self._candidacy.abstains:
+                    self._electing.deadline = self._candidacy.until
                 decided = await self.explainer.explain(self._decisions.next)
                 return None if self._stopping else decided
             if not self._stopping:
@@ -273,9 +285,10 @@ class Member:
             lambda: self.manager.connected,
             self.manager.reject,
             self._is_credible,
-            self._retire,
+            self._candidacy.retire,
             self.patience,
             self.oracle,
+            self._succession.offered,
         )
         try:
             return await self.explainer.explain(self._leading.run)
@@ -285,7 +298,7 @@ class Member:
 
     def _begin_leadership(self, leadership: Leadership) -> None:
         self.leadership = leadership
-        self._abstains_until = math.inf if self._abstains_until == math.inf else -math.inf
+        self._candidacy.prove()
         self._tell_epoch(leadership.epoch)
         self.changed.give()
 
@@ -294,12 +307,10 @@ class Member:
         voter = handler.sid in self.config.voters and not handler.observes
         return voter and self._acquaintances.is_at(handler.sid, handler.link.host)
 
-    def _retire(self, for_s: float = math.inf) -> None:
-        """Stand for no election for so long; for ever (``inf``): until restarted."""
-        self._abstains_until = max(self._abstains_until, trio.current_time() + for_s)
-
     async def _follow(self, decided: Decided) -> str:
         leader = decided.vote.leader
+        if self.commitments.binds(leader):
+            self.gone.find_out()
         self._learner = learner = Learner(
             self.config,
             self.membership,
@@ -361,12 +372,6 @@ class Member:
         if learner is not None and again and voter.sender == learner.leader and not learner.synced:
             learner.stop("the leader looks for one itself")  # it has given up, and may never have listened
 
-    def _heard_looking(self, sender: int) -> None:
-        """Ask whether a leader that looks for a leader itself is gone; anybody could have said so."""
-        promise = self.commitments.promise
-        if promise is not None and promise.leader == sender:
-            self.gone.find_out()
-
     def _tell_epoch(self, epoch: int) -> None:
         self.election.put(self.config.myid, Established(epoch))
 
@@ -375,11 +380,6 @@ class Member:
         if phase is Phase.BROADCAST:
             self.membership.belong()
         self.changed.give()
-
-    async def _forward_changes(self) -> None:
-        while True:
-            await self.manager.wait_changed()
-            self.changed.give()
 
     # What it says
 

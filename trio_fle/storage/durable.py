@@ -56,6 +56,8 @@ class DurableStorage:
     """Number of the record that the epoch files agree with."""
     _soon: int = attrs.field(default=-1, init=False)
     """The current epoch that is to be recorded."""
+    _succeeded: tuple[int, Followed | None] = attrs.field(default=(-1, None), init=False)
+    """The epoch that was accepted as reserved, and whom this member follows then: to be recorded."""
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _limiter: _OneByOne = attrs.field(factory=_OneByOne, init=False)
     _files_limiter: _OneByOne = attrs.field(factory=_OneByOne, init=False)
@@ -79,6 +81,15 @@ class DurableStorage:
         """
         await self._write(lambda: self._begin(epoch))
 
+    async def reserve(self, heir: int) -> None:
+        """Record for whom the next epoch is reserved."""
+        await self._write(lambda: self._put(attrs.evolve(self._newest(), heir=heir)))
+
+    def accept_reserved(self, epoch: int, followed: Followed | None) -> None:
+        """Have it recorded with whatever is next, or before the epoch files follow."""
+        self._succeeded = epoch, followed
+        self._changed.set()
+
     def begin_epoch_soon(self, epoch: int) -> None:
         """Have the current epoch recorded with whatever is next, or before the epoch files follow."""
         self._soon = max(self._soon, epoch)
@@ -86,7 +97,7 @@ class DurableStorage:
 
     async def remember_followed(self, followed: Followed | None) -> None:
         """Record whom this member follows."""
-        await self._write(lambda: self._put(attrs.evolve(self._record, followed=followed)))
+        await self._write(lambda: self._put(attrs.evolve(self._newest(), followed=followed, heir=None)))
 
     async def remember_ensemble(self, text: str) -> None:
         """Replace ``fle.ensemble``."""
@@ -107,8 +118,8 @@ class DurableStorage:
             await self._bring_on()
 
     async def _bring_on(self) -> None:
-        if self._soon > self._record.epoch:
-            await self._in_thread(self._begin_at_last, self._limiter)
+        if self._newest() != self._record:
+            await self._in_thread(self._record_at_last, self._limiter)
         await self._in_thread(self._follow, self._files_limiter)
 
     def close(self) -> None:
@@ -149,7 +160,7 @@ class DurableStorage:
         make_durable(self._version_dir)
         make_durable(self.data_dir)
         number = 0 if record is None else record.number
-        self._record = Record(number, stored.accepted_epoch, stored.epoch, stored.followed)
+        self._record = Record(number, stored.accepted_epoch, stored.epoch, stored.followed, stored.heir)
         self._followed = number
         return stored
 
@@ -166,20 +177,27 @@ class DurableStorage:
     def _accept(self, epoch: int, followed: Followed | None) -> None:
         if epoch < self._record.accepted_epoch:
             raise going_back(self._version_dir / ACCEPTED, self._record.accepted_epoch, epoch)
-        self._put(attrs.evolve(self._record, accepted_epoch=epoch, followed=followed))
+        self._put(attrs.evolve(self._newest(), accepted_epoch=epoch, followed=followed, heir=None))
 
     def _begin(self, epoch: int) -> None:
         if epoch < self._record.epoch:
             raise going_back(self._version_dir / CURRENT, self._record.epoch, epoch)
         accepted = max(self._record.accepted_epoch, epoch)
-        self._put(attrs.evolve(self._record, accepted_epoch=accepted, epoch=epoch))
+        self._put(attrs.evolve(self._newest(), accepted_epoch=accepted, epoch=epoch))
 
-    def _begin_at_last(self) -> None:
-        if self._soon > self._record.epoch:
-            self._put(self._record)
+    def _record_at_last(self) -> None:
+        if (newest := self._newest()) != self._record:
+            self._put(newest)
+
+    def _newest(self) -> Record:
+        """Return the record with what is to be recorded soon."""
+        record = self._record
+        if (epoch := self._succeeded[0]) > record.accepted_epoch:
+            record = attrs.evolve(record, accepted_epoch=epoch, followed=self._succeeded[1], heir=None)
+        return attrs.evolve(record, epoch=max(record.epoch, self._soon))
 
     def _put(self, record: Record) -> None:
-        record = attrs.evolve(record, number=self._record.number + 1, epoch=max(record.epoch, self._soon))
+        record = attrs.evolve(record, number=self._record.number + 1)
         write_record(self._version_dir, record)
         self._record = record
 

@@ -16,13 +16,15 @@ from trio_fle.vote import epoch_of
 class StoredVote:
     """What a server votes with: its last zxid, its current epoch, and the epoch it has promised.
 
-    ``followed`` is whom it last followed: a promise that a restart does not end.
+    ``followed`` is whom it last followed: a promise that a restart does not end. ``heir`` is for whom the
+    epoch after the accepted one is reserved, None for nobody.
     """
 
     zxid: int
     epoch: int
     accepted_epoch: int
     followed: Followed | None = None
+    heir: int | None = None
 
 
 def load_stored_vote(
@@ -61,4 +63,8 @@ def load_stored_vote(
             f"{version_dir / ACCEPTED}: epoch {accepted} is less than the current epoch {current}; the file "
             "was lost or restored alone: restore the whole data directory"
         )
-    return StoredVote(zxid, current, accepted, None if record is None else record.followed)
+    if record is None:
+        return StoredVote(zxid, current, accepted)
+    # a Java server that had the directory meanwhile has gone beyond what was reserved, or known nothing of it
+    heir = record.heir if accepted == record.accepted_epoch else None
+    return StoredVote(zxid, current, accepted, record.followed, heir)

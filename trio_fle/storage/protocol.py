@@ -20,6 +20,12 @@ class Storage(Protocol):
     async def accept_epoch(self, epoch: int, followed: Followed | None = None) -> None:
         """Promise to follow no leader of an older epoch, and what ``followed`` says: before that is told."""
 
+    async def reserve(self, heir: int) -> None:
+        """Reserve the epoch after the accepted one for ``heir``, until another is accepted."""
+
+    def accept_reserved(self, epoch: int, followed: Followed | None) -> None:
+        """Note that the reserved epoch was accepted of the heir: whatever is written next says so."""
+
     async def begin_epoch(self, epoch: int) -> None:
         """Make ``epoch`` the current one."""
 

@@ -3,8 +3,11 @@
 ``version-2/fle.record`` is two slots of 4,096 bytes, each a line of ASCII that NULs fill up::
 
     "fle1", number, accepted epoch, current epoch, leader, its epoch, lease in ms, CRC-32 in hex, newline
+    "fle2", the same up to the lease, heir, CRC-32 in hex, newline
 
-with a blank between any two, and ``-`` for each of the last three facts where no promise binds.
+with a blank between any two, and ``-`` for each of the three facts about a leader where no promise binds.
+The second form reserves an epoch: the process may accept the one after the accepted one of the heir, with the
+same lease, and need not write that down.
 The checksum is of what stands before it. Each record has the next number, and goes to the slot of the one
 before the last: a power loss while it is written harms that slot alone, which its checksum tells, and leaves
 the last record as it was. The file keeps its size and its blocks, so the disk is waited for once; a file that
@@ -31,8 +34,9 @@ SLOT_BYTES: Final = 4096
 RECORD_BYTES: Final = 2 * SLOT_BYTES
 
 _LINE: Final = re.compile(
-    rb"(fle1 (\d{1,19}) (-?\d{1,19}) (-?\d{1,19}) "
-    rb"(?:- - -|(-?\d{1,19}) (-?\d{1,19}) (\d{1,15}))) "
+    rb"((?:fle1|(fle2)) (\d{1,19}) (-?\d{1,19}) (-?\d{1,19}) "
+    rb"(?:- - -|(-?\d{1,19}) (-?\d{1,19}) (\d{1,15}))"
+    rb"(?(2) (-?\d{1,19}))) "
     rb"([0-9a-f]{8})\n"
 )
 
@@ -48,12 +52,16 @@ class Followed:
 
 @attrs.frozen
 class Record:
-    """What a member has promised: two epochs, and whom it follows; the ``number`` grows with every change."""
+    """What a member has promised: two epochs, and whom it follows; the ``number`` grows with every change.
+
+    ``heir`` is the server of which the epoch after the accepted one may have been accepted, None for nobody.
+    """
 
     number: int
     accepted_epoch: int
     epoch: int
     followed: Followed | None = None
+    heir: int | None = None
 
 
 def encode_record(record: Record) -> bytes:
@@ -62,20 +70,21 @@ def encode_record(record: Record) -> bytes:
     if (followed := record.followed) is not None:
         lease_ms = math.ceil(round(followed.lease_s * 1000, 3))  # 1.1 s are 1100.0000000000002 ms
         promise = f"{followed.leader} {followed.epoch} {lease_ms}"
-    facts = f"fle1 {record.number} {record.accepted_epoch} {record.epoch} {promise}".encode()
+    form, heir = ("fle1", "") if record.heir is None else ("fle2", f" {record.heir}")
+    facts = f"{form} {record.number} {record.accepted_epoch} {record.epoch} {promise}{heir}".encode()
     return b"%b %08x\n" % (facts, zlib.crc32(facts)) + bytes(SLOT_BYTES)[: -len(facts) - 10]
 
 
 def decode_slot(slot: bytes) -> Record | None:
     """Read one slot; None where it is not whole."""
     match = _LINE.fullmatch(slot.rstrip(b"\0"))
-    if match is None or zlib.crc32(match[1]) != int(match[8], 16):
+    if match is None or zlib.crc32(match[1]) != int(match[10], 16):
         return None
-    number, accepted, current = (int(match[group]) for group in (2, 3, 4))
+    number, accepted, current = (int(match[group]) for group in (3, 4, 5))
     followed = None
-    if match[5] is not None:
-        followed = Followed(int(match[5]), int(match[6]), int(match[7]) / 1000)
-    return Record(number, accepted, current, followed)
+    if match[6] is not None:
+        followed = Followed(int(match[6]), int(match[7]), int(match[8]) / 1000)
+    return Record(number, accepted, current, followed, None if match[9] is None else int(match[9]))
 
 
 def read_record(version_dir: Path) -> Record | None:

@@ -2,14 +2,23 @@
 
 from trio_fle.wire.frames import MAX_FRAME_BYTES, FrameBuffer, encode_frame
 from trio_fle.wire.hello import Hello, Protocol, decode_hello, encode_hello, hello_size
-from trio_fle.wire.notification import Layout, Notification, decode_notification, encode_notification
+from trio_fle.wire.notification import (
+    Acceptance,
+    Layout,
+    Notification,
+    Offer,
+    decode_notification,
+    encode_notification,
+)
 
 __all__ = [
     "MAX_FRAME_BYTES",
+    "Acceptance",
     "FrameBuffer",
     "Hello",
     "Layout",
     "Notification",
+    "Offer",
     "Protocol",
     "decode_hello",
     "decode_notification",

@@ -17,6 +17,10 @@ _EPOCH: Final = struct.Struct(">q")
 _INT: Final = struct.Struct(">i")
 _VERSIONED: Final = struct.Struct(">iqqqqi")
 _FULL: Final = struct.Struct(">iqqqqii")
+_RIDER: Final = struct.Struct(">8sqqq")
+_MICROSECONDS: Final = 1_000_000
+
+RIDER_MARK: Final = b"tfle" + (1).to_bytes(4, "big")
 _STATES: Final = {int(state): state for state in PeerState}
 
 
@@ -29,11 +33,31 @@ class Layout(enum.Enum):
 
 
 @attrs.frozen
+class Offer:
+    """What one of ours says with its vote for itself: it would lead ``epoch``, under a lease of ``lease_s``.
+
+    ``number`` tells the offers of one process apart.
+    """
+
+    epoch: int
+    number: int
+    lease_s: float
+
+
+@attrs.frozen
+class Acceptance:
+    """What one of ours says with its vote for another one: the offer of that ``number`` is accepted."""
+
+    epoch: int
+    number: int
+
+
+@attrs.frozen
 class Notification:
     """One server's vote, the state and round it is in, and the configuration it knows.
 
     ``state`` is None for a number that is no state (a voter's is ignored, a non-voter is answered all
-    the same). ``config`` is None where the message's format has none.
+    the same). ``config`` is None where the message's format has none. ``rider`` is what only ours say.
     """
 
     state: PeerState | None
@@ -41,10 +65,11 @@ class Notification:
     round: int
     version: int = CURRENT_VERSION
     config: bytes | None = None
+    rider: Offer | Acceptance | None = None
 
     def without_config(self) -> "Notification":
         """Return the same without the configuration."""
-        return Notification(self.state, self.vote, self.round, self.version)
+        return Notification(self.state, self.vote, self.round, self.version, None, self.rider)
 
 
 def decode_notification(body: bytes) -> Notification:
@@ -59,7 +84,11 @@ def decode_notification(body: bytes) -> Notification:
         20  8      round: the sender's logical clock, a count of elections
         28  8      leader's epoch       (a message of exactly 28 bytes has none: the zxid's high half)
         36  4      format version       (not read from a message of exactly 40 bytes: version 0)
-        40  4 + n  configuration text   (version 2 and later; what follows it is ignored)
+        40  4 + n  configuration text   (version 2 and later; what follows it is ignored, as by Java, but for)
+        44 + n  8  "tfle" and four bytes, 1: then what only ours say:
+        ..  8      the epoch that is offered or accepted
+        ..  8      number of the offer
+        ..  8      microseconds of its lease; -1 in an acceptance
 
     Raises ``MalformedMessageError`` for a length that fits no generation (below 28, and 29..39) and for
     a configuration length below zero or beyond the message. Source: ``FastLeaderElection.WorkerReceiver``.
@@ -78,7 +107,8 @@ def decode_notification(body: bytes) -> Notification:
         return Notification(state, vote, round_, version=0)
     (version,) = _INT.unpack_from(body, _BASE.size + _EPOCH.size)
     config = _read_config(body) if version > 1 else None
-    return Notification(state, vote, round_, version, config)
+    rider = None if config is None else _read_rider(body, _FULL.size + len(config))
+    return Notification(state, vote, round_, version, config, rider)
 
 
 def _read_config(body: bytes) -> bytes:
@@ -88,6 +118,24 @@ def _read_config(body: bytes) -> bytes:
     if not 0 <= length <= len(body) - _FULL.size:
         raise MalformedMessageError(f"configuration length {length} does not fit {len(body)} bytes")
     return body[_FULL.size : _FULL.size + length]
+
+
+def _read_rider(body: bytes, at: int) -> Offer | Acceptance | None:
+    if len(body) < at + _RIDER.size:
+        return None
+    mark, epoch, number, lease_us = _RIDER.unpack_from(body, at)
+    if mark != RIDER_MARK:
+        return None
+    return Offer(epoch, number, lease_us / _MICROSECONDS) if lease_us >= 0 else Acceptance(epoch, number)
+
+
+def _write_rider(rider: Offer | Acceptance | None) -> bytes:
+    match rider:
+        case Offer(epoch, number, lease_s):
+            return _RIDER.pack(RIDER_MARK, epoch, number, round(lease_s * _MICROSECONDS))
+        case Acceptance(epoch, number):
+            return _RIDER.pack(RIDER_MARK, epoch, number, -1)
+    return b""
 
 
 def encode_notification(notification: Notification, layout: Layout = Layout.CONFIG) -> bytes:
@@ -107,4 +155,5 @@ def encode_notification(notification: Notification, layout: Layout = Layout.CONF
             return _VERSIONED.pack(*head, vote.epoch, 1)
         case Layout.CONFIG:
             config = notification.config or b""
-            return _FULL.pack(*head, vote.epoch, notification.version, len(config)) + config
+            full = _FULL.pack(*head, vote.epoch, notification.version, len(config)) + config
+            return full if notification.rider is None else full + _write_rider(notification.rider)

@@ -79,12 +79,17 @@ class QuorumPacket:
 
 @attrs.frozen
 class LearnerInfo:
-    """Who a learner is. ``config_version`` is None in the form of 3.4; only ours tell their ``summary``."""
+    """Who a learner is. ``config_version`` is None in the form of 3.4; only ours tell their ``summary``.
+
+    ``accepted_epoch`` is what one of ours knows to have accepted, where before it was started again it may
+    have accepted the next one, which its packet names; else None.
+    """
 
     sid: int
     protocol_version: int = PROTOCOL_VERSION
     config_version: int | None = 0
     summary: StateSummary | None = None
+    accepted_epoch: int | None = None
 
 
 @attrs.frozen
@@ -132,10 +137,11 @@ def decode_learner_info(data: bytes | None) -> LearnerInfo | None:
         return None
     if len(data) >= _INFO.size:
         sid, version, config_version = _INFO.unpack_from(data)
-        told = _after_mark(data[_INFO.size :], _SUMMARY.size)
-        return LearnerInfo(
-            sid, version, config_version, None if told is None else StateSummary(*_SUMMARY.unpack_from(told))
-        )
+        if (told := _after_mark(data[_INFO.size :], _SUMMARY.size)) is None:
+            return LearnerInfo(sid, version, config_version)
+        summary, more = StateSummary(*_SUMMARY.unpack_from(told)), told[_SUMMARY.size :]
+        accepted = _LONG.unpack_from(more)[0] if len(more) >= _LONG.size else None
+        return LearnerInfo(sid, version, config_version, summary, accepted)
     if len(data) >= _OLD_INFO.size:
         sid, version = _OLD_INFO.unpack_from(data)
         return LearnerInfo(sid, version, None)
@@ -151,7 +157,8 @@ def encode_learner_info(info: LearnerInfo) -> bytes:
     encoded = _INFO.pack(info.sid, info.protocol_version, info.config_version)
     if info.summary is None:
         return encoded
-    return encoded + MARK + _SUMMARY.pack(info.summary.epoch, info.summary.zxid)
+    encoded += MARK + _SUMMARY.pack(info.summary.epoch, info.summary.zxid)
+    return encoded if info.accepted_epoch is None else encoded + _LONG.pack(info.accepted_epoch)
 
 
 def _after_mark(data: bytes, size: int) -> bytes | None:

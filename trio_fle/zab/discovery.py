@@ -62,6 +62,7 @@ class Discovery:
     summary: StateSummary
     new_epoch: int = attrs.field(default=-1, init=False)
     """The epoch that is proposed: final once ``proposed`` is open."""
+    _offered: int = attrs.field(default=-1, init=False)
     proposed: Gate = attrs.field(init=False)
     synchronized: Gate = attrs.field(init=False)
 
@@ -79,6 +80,7 @@ class Discovery:
             return False
         if accepted_epoch >= self.new_epoch:
             self.new_epoch = self._epoch_after(accepted_epoch)
+            self.synchronized.passed.clear()  # what was offered is no longer what is proposed
         if summary.is_ahead_of(self.summary):
             raise AheadError(
                 f"it is ahead: epoch {summary.epoch} and zxid 0x{summary.zxid:x}, the leader's are "
@@ -98,6 +100,22 @@ class Discovery:
             turn = sorted(self.electorate.voters).index(self.electorate.me)
             epoch += (epoch + turn) % 2
         return epoch
+
+    def offer(self, epoch: int) -> None:
+        """Propose ``epoch``, which the leader has offered and accepted; a learner may know a higher one."""
+        self.new_epoch = self._offered = epoch
+        self.synchronized.admit(self.electorate.me)
+
+    def accept_offer(self, sid: int) -> bool:
+        """Count a voter that has accepted the offer with its vote, at both gates; False if that is too late.
+
+        It says with it that it has accepted nothing higher, and that it holds what the leader holds.
+        """
+        if self._offered == -1 or self.new_epoch != self._offered or sid not in self.electorate.voters:
+            return False
+        for gate in (self.proposed, self.synchronized):
+            gate.admit(sid)
+        return True
 
     def synchronize(self, sid: int, zxid: int, *, first: bool) -> bool:
         """Take in the acknowledgement of NEWLEADER; True where that establishes the leader.

@@ -67,6 +67,8 @@ class Promise:
     until: float
     where: HostPort | None = None
     """The address at which it was followed; None after a restart. Its name may lead elsewhere by now."""
+    but: int | None = None
+    """One other server towards which it does not bind."""
 
     def renewed(self, until: float) -> "Promise":
         """Return the promise after one more answer; it never gets shorter."""
@@ -77,4 +79,4 @@ class Promise:
 
         A leader that proposes another epoch itself has given up the one before.
         """
-        return towards != self.leader and now < self.until
+        return towards not in (self.leader, self.but) and now < self.until

@@ -74,6 +74,8 @@ class VirtualDisk:
     _crashes: int = attrs.field(default=0, init=False)
     _soon: int = attrs.field(default=-1, init=False)
     """The current epoch that is to be recorded."""
+    _succeeded: tuple[int, Followed | None] = attrs.field(default=(-1, None), init=False)
+    """The epoch that was accepted as reserved, and whom the member follows then: to be recorded."""
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _writing: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
@@ -89,6 +91,7 @@ class VirtualDisk:
             accepted_epoch=record.accepted_epoch,
             epoch=record.epoch,
             followed=record.followed,
+            heir=record.heir,
         )
 
     async def load(self) -> StoredVote:
@@ -103,7 +106,17 @@ class VirtualDisk:
         """Record the accepted epoch."""
         await self._checkpoint()
         self._refuse_to_go_back("acceptedEpoch", self._record.accepted_epoch, epoch)
-        await self._write(accepted_epoch=epoch, followed=followed)
+        await self._write(accepted_epoch=epoch, followed=followed, heir=None)
+
+    async def reserve(self, heir: int) -> None:
+        """Record for whom the next epoch is reserved."""
+        await self._checkpoint()
+        await self._write(heir=heir)
+
+    def accept_reserved(self, epoch: int, followed: Followed | None) -> None:
+        """Have it recorded by ``tend`` or ``settle``, or with whatever is next."""
+        self._succeeded = epoch, followed
+        self._changed.set()
 
     async def begin_epoch(self, epoch: int) -> None:
         """Record the current epoch."""
@@ -119,7 +132,7 @@ class VirtualDisk:
     async def remember_followed(self, followed: Followed | None) -> None:
         """Record whom the member follows."""
         await self._checkpoint()
-        await self._write(followed=followed)
+        await self._write(followed=followed, heir=None)
 
     async def remember_ensemble(self, text: str) -> None:
         """Keep the configuration of the ensemble."""
@@ -137,7 +150,7 @@ class VirtualDisk:
     async def settle(self) -> None:
         """Record the current epoch."""
         await self._checkpoint()
-        if self._soon > self._record.epoch:
+        if self._newest() != self._record:
             await self._write()
 
     def close(self) -> None:
@@ -152,7 +165,7 @@ class VirtualDisk:
         """
         pending, self._pending = self._pending, None
         self._crashes += 1
-        self._soon, self._writing = -1, trio.Lock()
+        self._soon, self._succeeded, self._writing = -1, (-1, None), trio.Lock()
         if pending is None:
             return
         data, at = encode_record(pending), place_of(pending)
@@ -177,8 +190,8 @@ class VirtualDisk:
         """Write the record with ``changes``, once no other one is being written; whether cancelled or not."""
         crashes = self._crashes
         async with self._writing:
-            record = attrs.evolve(self._record, number=self._record.number + 1, **changes)
-            self._pending = record = attrs.evolve(record, epoch=max(record.epoch, self._soon))
+            newest = attrs.evolve(self._newest(), number=self._record.number + 1)
+            self._pending = record = attrs.evolve(newest, **changes)
             if self.write_s.mean_s:
                 with trio.CancelScope(shield=True):
                     await trio.sleep(self.write_s.sample(self.rng))
@@ -189,9 +202,16 @@ class VirtualDisk:
             self._durable[at : at + len(encode_record(record))] = encode_record(record)
             self.writes += 1
 
+    def _newest(self) -> Record:
+        """Return the record with what is to be recorded soon."""
+        record = self._record
+        if (epoch := self._succeeded[0]) > record.accepted_epoch:
+            record = attrs.evolve(record, accepted_epoch=epoch, followed=self._succeeded[1], heir=None)
+        return attrs.evolve(record, epoch=max(record.epoch, self._soon))
+
     def _read(self) -> Record:
         record = newest_record(bytes(self._durable), RECORD)
         history = self.history
         if record is None:
-            return Record(0, history.accepted_epoch, history.epoch, history.followed)
+            return Record(0, history.accepted_epoch, history.epoch, history.followed, history.heir)
         return record

@@ -20,7 +20,11 @@ LOOKS_EVERY_S: Final = 3.0
 
 @attrs.define(eq=False)
 class Operator:
-    """Changes one role at a time, and only where every server has the configuration before on its disk."""
+    """Changes one role at a time, and only where all servers have the configuration before on their disks.
+
+    Also, somebody leads under it: of two changes in a row, the quorums of the second need not meet those
+    under which the epochs before the first were led.
+    """
 
     ensemble: VirtualEnsemble
     configs: list[Ensemble] = attrs.field(init=False)
@@ -47,6 +51,8 @@ class Operator:
             return False
         roles = {each: server.role.value for each, server in present.servers.items()}
         roles[other] = "observer" if roles[other] == "participant" else "participant"
+        if len(self.configs) > 1 and not self._is_led_under(present):
+            return False
         if sid not in present.voters or roles[sid] == "observer":
             return False  # voters are heard by all others when they look for a leader
         config = attrs.evolve(ensemble_of(roles), version=present.version + 1)
@@ -54,6 +60,10 @@ class Operator:
         self._files(sid).committed = config
         self.configs.append(config)
         return True
+
+    def _is_led_under(self, config: Ensemble) -> bool:
+        leaders = [each.member for each in self.ensemble.running.values() if each.is_open and each.leads()]
+        return any(leader.status.config_version == config.version for leader in leaders)
 
     async def look_after(self) -> None:
         """Have leaders resign that don't know the newest configuration, until nobody has another one."""

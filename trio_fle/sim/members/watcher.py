@@ -18,6 +18,7 @@ from trio_fle.sim.members.ensemble import LogLine, VirtualEnsemble, VirtualMembe
 from trio_fle.sim.members.network import sid_of
 from trio_fle.sim.members.streams import VirtualStream
 from trio_fle.vote import LearnerType, Vote, epoch_of
+from trio_fle.wire.notification import RIDER_MARK
 from trio_fle.wire.packet import PacketType
 
 QUORUM_PORT: Final = 2888
@@ -38,6 +39,9 @@ CLEAN_UP_S: Final = 0.15
 
 _HEAD: Final = struct.Struct(">iqi")
 """Type, zxid and length of the data of a packet; after the data come four bytes (no credentials)."""
+
+_RIDER: Final = struct.Struct(">qqq")
+"""What follows the mark of an offer or an acceptance; the last is negative in an acceptance."""
 
 _BEFORE: Final = b"\xff" * 4
 """ACKEPOCH's data where the epoch had been accepted before."""
@@ -156,8 +160,8 @@ class Watcher(trio.abc.Instrument):
     def holds(self, sid: int) -> None:
         """Check what the disk of ``sid`` holds. Raises ``ViolationError``."""
         stored = self.ensemble.storages[sid].stored
-        now = trio.current_time()
-        self.checker.holds(now, sid, stored.accepted_epoch)
+        reserved = stored.heir is not None  # then it counts as accepted, of nobody knows whom
+        self.checker.holds(trio.current_time(), sid, stored.accepted_epoch + reserved)
 
     def struck(self) -> None:
         """Count changes of state from here on: what a fault brings about is no busy loop."""
@@ -185,6 +189,7 @@ class Watcher(trio.abc.Instrument):
         self.sent_bytes += len(data)
         if stream.port != QUORUM_PORT:
             self._count_message(trio.current_time(), sid_of(stream.here), sid_of(stream.there))
+            self._count_acceptance(stream, data)
             return
         at = 0
         while at + _HEAD.size <= len(data):
@@ -203,6 +208,14 @@ class Watcher(trio.abc.Instrument):
         self.checker.acknowledged(sid, epoch)
         if first:
             self.check(lambda: self.checker.accepted(trio.current_time(), sid, epoch, leader))
+
+    def _count_acceptance(self, stream: VirtualStream, data: bytes) -> None:
+        """Count an epoch that is accepted with a vote."""
+        if (at := data.rfind(RIDER_MARK)) >= 0:
+            epoch, _number, lease_us = _RIDER.unpack_from(data, at + len(RIDER_MARK))
+            if lease_us < 0:
+                now, sid, leader = trio.current_time(), sid_of(stream.here), sid_of(stream.there)
+                self.check(lambda: self.checker.accepted(now, sid, epoch, leader))
 
     def _observes(self, sid: int) -> bool:
         member = self.ensemble.running.get(sid)

@@ -1,0 +1,206 @@
+"""An epoch that rides on the votes: who offers it, who may accept it, and what that binds to."""
+
+import attrs
+import pytest
+from core_driver import Driver, claim, ensemble_of, looking
+
+from trio_fle.election.events import (
+    Accepted,
+    Decided,
+    Effect,
+    Freed,
+    Gone,
+    Look,
+    MayAccept,
+    OfferAccepted,
+    Reserved,
+    Send,
+    Settled,
+)
+from trio_fle.election.options import ElectionOptions
+from trio_fle.ensemble import Ensemble
+from trio_fle.vote import PeerState
+from trio_fle.wire import Acceptance, Notification, Offer
+
+EARLY = ElectionOptions()
+OFFER = Offer(6, 3, 2.0)
+
+
+def lost(me: int, heir: int, voters: int = 3, *, lease_s: float = 2.0) -> Driver:
+    """One that followed the highest id, which is gone, and has reserved epoch 6 for ``heir``."""
+    one = Driver(me, ensemble_of(voters), EARLY).look()
+    for sid in {*range(1, voters + 1)} - {me}:
+        one.hear(sid, looking(voters))
+    one.wait(1)
+    assert one.fle.state is PeerState.FOLLOWING
+    one.step(Look(0, 0, lost=voters, reserved=Reserved(6, heir, lease_s, 3)))
+    return one
+
+
+def offering(leader: int = 2, round_: int = 2, *, offer: Offer = OFFER, zxid: int = 0) -> Notification:
+    return attrs.evolve(looking(leader, round_, zxid), rider=offer)
+
+
+def asked(effects: list[Effect]) -> MayAccept:
+    (may_accept,) = (each for each in effects if isinstance(each, MayAccept))
+    return may_accept
+
+
+def test_the_heir_offers_the_epoch_with_its_vote_for_itself() -> None:
+    heir = lost(2, 2)
+    assert heir.last_sent(1).rider == OFFER
+    assert heir.last_sent(3).rider == OFFER
+    heir.wait(EARLY.resend_min_s)
+    assert heir.last_sent(1).rider == OFFER
+
+
+def test_nobody_else_offers_anything() -> None:
+    assert lost(1, 2).wait(1).last_sent(2).rider is None
+
+
+def test_its_election_ends_once_a_quorum_has_accepted() -> None:
+    heir, accepts = lost(3, 3, 5), attrs.evolve(looking(3, 2), rider=Acceptance(6, 3))
+    assert OfferAccepted(1) in heir.hear(1, accepts)
+    assert heir.fle.state is PeerState.LOOKING
+    effects = heir.hear(2, accepts)
+    assert OfferAccepted(2) in effects
+    (decided,) = (each for each in effects if isinstance(each, Decided))
+    assert (decided.state, decided.settled) == (PeerState.LEADING, Settled.ACCEPTED)
+    told = [each.to for each in effects if isinstance(each, Send)]
+    assert told == [1, 2], "they would wait for the one that has not voted"
+    # what comes later counts too
+    assert heir.hear(4, attrs.evolve(claim("FOLLOWING", 3, 2), rider=Acceptance(6, 3))) == [OfferAccepted(4)]
+    assert heir.hear(4, attrs.evolve(claim("FOLLOWING", 3, 2), rider=Acceptance(6, 3))) == []
+
+
+@pytest.mark.parametrize("acceptance", [Acceptance(6, 2), Acceptance(7, 3)])
+def test_an_acceptance_of_another_offer_does_not_count(acceptance: Acceptance) -> None:
+    heir = lost(3, 3, 5)
+    assert OfferAccepted(1) not in heir.hear(1, attrs.evolve(looking(3, 2), rider=acceptance))
+
+
+def test_what_is_offered_is_taken_back_with_the_vote() -> None:
+    heir = lost(2, 2, 5)
+    heir.hear(4, looking(4, 2))
+    assert heir.last_sent(1).rider is None
+    assert OfferAccepted(1) not in heir.hear(1, attrs.evolve(looking(2, 2), rider=Acceptance(6, 3)))
+
+
+def test_it_is_accepted_with_the_vote_that_makes_a_quorum() -> None:
+    one = lost(1, 2)
+    effects = one.hear(2, offering())
+    may_accept = asked(effects)
+    assert may_accept == MayAccept(2, 6, 2.0, may_accept.otherwise)
+    assert may_accept.otherwise is not None
+    assert may_accept.otherwise.notification.rider is None
+    assert [each.to for each in effects if isinstance(each, Send)] == [3], "the heir is told once"
+    (told,) = one.step(Accepted())
+    assert isinstance(told, Send)
+    assert (told.to, told.notification.rider) == (2, Acceptance(6, 3))
+    assert told.notification.vote.leader == 2
+
+
+def test_a_vote_alone_is_no_quorum_of_five() -> None:
+    one = lost(1, 4, 5)
+    assert not [each for each in one.hear(4, offering(4)) if isinstance(each, MayAccept)]
+    assert asked(one.hear(2, looking(4, 2))).otherwise is None, "the heir was told the vote before"
+
+
+def test_it_is_asked_once_and_again_when_a_promise_has_ended() -> None:
+    one = lost(1, 4, 5)
+    one.hear(4, offering(4))
+    assert asked(one.hear(2, looking(4, 2)))
+    assert not [each for each in one.hear(3, looking(3, 2)) if isinstance(each, MayAccept)]
+    assert asked(one.step(Freed()))
+
+
+def test_it_may_be_accepted_after_the_election_has_ended() -> None:
+    one = lost(1, 2)
+    asked(one.hear(2, offering()))
+    assert one.fle.state is PeerState.FOLLOWING
+    assert asked(one.step(Freed())) == MayAccept(2, 6, 2.0)
+    (told,) = one.step(Accepted())
+    assert isinstance(told, Send)
+    assert told.notification.state is PeerState.FOLLOWING
+    assert told.notification.rider == Acceptance(6, 3)
+    assert one.step(Freed()) == []
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        pytest.param(looking(2, 2), id="nothing is offered"),
+        pytest.param(offering(offer=Offer(7, 3, 2.0)), id="another epoch"),
+        pytest.param(offering(offer=Offer(6, 3, 2.1)), id="a longer lease than what is on disk"),
+        pytest.param(offering(zxid=5), id="another history"),
+    ],
+)
+def test_what_else_is_offered_is_not_accepted(heard: Notification) -> None:
+    one = lost(1, 2)
+    assert not [each for each in one.hear(2, heard) if isinstance(each, MayAccept)]
+
+
+def test_nobody_but_the_heir_is_listened_to() -> None:
+    one = lost(1, 3, 5)
+    one.hear(4, offering(4))
+    assert not [each for each in one.hear(2, looking(4, 2)) if isinstance(each, MayAccept)]
+
+
+def test_an_epoch_is_led_under_one_configuration() -> None:
+    one, other = lost(1, 2), ensemble_of({1: "participant", 2: "participant", 3: "observer"}, version=0)
+    assert isinstance(other, Ensemble)
+    assert not [each for each in one.hear(2, offering(), other) if isinstance(each, MayAccept)]
+
+
+def test_an_offer_that_came_before_this_member_lost_its_leader_counts() -> None:
+    one = Driver(1, ensemble_of(3), EARLY).look()
+    for sid in (2, 3):
+        one.hear(sid, looking(3))
+    one.wait(1)
+    one.hear(2, offering())
+    assert asked(one.step(Look(0, 0, lost=3, reserved=Reserved(6, 2, 2.0))))
+
+
+def bound() -> Driver:
+    """One of five that has accepted the offer of 3, which may lead already."""
+    one = lost(1, 3, 5)
+    one.hear(3, offering(3))
+    asked(one.hear(2, looking(3, 2)))
+    one.step(Accepted())
+    return one
+
+
+def test_whoever_has_accepted_keeps_its_vote() -> None:
+    one = bound()
+    one.hear(4, looking(4, 2))
+    one.hear(4, looking(4, 7))
+    assert one.fle.election is not None
+    assert (one.fle.election.proposal.leader, one.fle.round) == (3, 2)
+    one.hear(3, claim("LEADING", 3, 2))
+    one.hear(2, claim("FOLLOWING", 3, 2))
+    assert one.fle.current_vote is not None
+    assert (one.fle.state, one.fle.current_vote.leader) == (PeerState.FOLLOWING, 3)
+
+
+def test_but_not_for_one_that_votes_for_another() -> None:
+    one = bound()
+    one.hear(4, looking(4, 2))
+    one.hear(3, looking(4, 2))
+    one.hear(4, looking(4, 2))
+    assert one.fle.election is not None
+    assert one.fle.election.proposal.leader == 4
+    assert one.last_sent(3).rider is None
+
+
+def test_nor_for_one_that_is_gone() -> None:
+    one = bound()
+    one.step(Gone(3))
+    one.hear(4, looking(4, 2))
+    assert one.fle.election is not None
+    assert one.fle.election.proposal.leader == 4
+
+
+def test_who_has_not_lost_a_leader_reserves_in_vain() -> None:
+    one = Driver(2, ensemble_of(3), EARLY)
+    one.step(Look(0, 0, reserved=Reserved(6, 2, 2.0)))
+    assert one.last_sent(1).rider is None

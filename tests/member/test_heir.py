@@ -1,0 +1,268 @@
+"""The heir: what is reserved for it in calm, and how it leads as soon as it is elected."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+from witness import FIVE, THREE, isolate, watched
+
+from trio_fle.errors import StorageError
+from trio_fle.member.commitments import Commitments
+from trio_fle.member.succession import RESERVE_AFTER_S, RESERVE_AGAIN_AFTER_S
+from trio_fle.sim.conditions import Latency
+from trio_fle.sim.members.disk import VirtualDisk
+from trio_fle.sim.members.ensemble import VirtualEnsemble
+from trio_fle.storage import Followed, StoredVote
+
+LEASE_S = 2.5
+FOLLOWED = Followed(3, 4, LEASE_S)
+BEFORE = StoredVote(0, 4, 4, FOLLOWED)
+RESERVED = StoredVote(0, 4, 4, FOLLOWED, 2)
+
+
+def commitments(stored: StoredVote) -> Commitments:
+    return Commitments(VirtualDisk(stored), trio.current_time, stored)
+
+
+async def following() -> Commitments:
+    """One that follows 3, of whom it accepted epoch 4, and has reserved the next one for 2."""
+    held = commitments(StoredVote(0, 3, 3))
+    await held.accept(3, 4, FOLLOWED)
+    held.renew(3, 4, LEASE_S, trio.current_time())
+    await held.reserve(2)
+    return held
+
+
+def disk(held: Commitments) -> VirtualDisk:
+    assert isinstance(held.storage, VirtualDisk)
+    return held.storage
+
+
+# What one member commits itself to
+
+
+async def test_the_reserved_epoch_is_accepted_without_a_write_and_promised(autojump_clock: MockClock) -> None:
+    held = await following()
+    writes = disk(held).writes
+    held.release(3)
+    assert held.accept_reserved(2, 5, LEASE_S)
+    assert disk(held).writes == writes
+    assert (held.stored.accepted_epoch, held.stored.followed) == (5, Followed(2, 5, LEASE_S))
+    assert held.binds(1)
+    assert not held.binds(2)
+    assert await held.accept(2, 5, Followed(2, 5, LEASE_S)), "it was the first to propose it"
+    assert not held.accept_reserved(2, 5, LEASE_S)
+    await held.wait_free(1)
+    assert trio.current_time() == pytest.approx(LEASE_S, abs=0.01)
+
+
+async def test_it_is_written_with_whatever_is_next(autojump_clock: MockClock) -> None:
+    held = await following()
+    held.release(3)
+    held.accept_reserved(2, 5, LEASE_S)
+    held.begin_soon(5)
+    await disk(held).settle()
+    assert disk(held).stored == StoredVote(0, 5, 5, Followed(2, 5, LEASE_S)) == held.stored
+
+
+@pytest.mark.parametrize(
+    ("heir", "epoch", "lease_s"), [(1, 5, LEASE_S), (2, 6, LEASE_S), (2, 4, LEASE_S), (2, 5, LEASE_S + 0.1)]
+)
+async def test_nothing_else_is_accepted_so(
+    heir: int, epoch: int, lease_s: float, autojump_clock: MockClock
+) -> None:
+    held = await following()
+    held.release(3)
+    assert not held.accept_reserved(heir, epoch, lease_s)
+
+
+async def test_nor_while_the_leader_before_may_lead_nor_when_only_time_has_freed_from_it(
+    autojump_clock: MockClock,
+) -> None:
+    held = await following()
+    assert not held.accept_reserved(2, 5, LEASE_S)
+    await trio.sleep(2 * LEASE_S)
+    assert not held.binds(2)
+    assert not held.accept_reserved(2, 5, LEASE_S), "a leader that hung may be followed again"
+
+
+async def test_a_would_be_leader_is_told_of_no_epoch_that_was_accepted_of_itself(
+    autojump_clock: MockClock,
+) -> None:
+    held = await following()
+    assert held.told_epoch(2) == 4
+    held.release(3)
+    held.accept_reserved(2, 5, LEASE_S)
+    assert (held.told_epoch(2), held.told_epoch(1)) == (4, 5)
+
+
+async def test_until_a_reservation_is_durable_it_is_none(autojump_clock: MockClock) -> None:
+    held = await following()
+    disk(held).fails = StorageError("No space left on device")
+    with pytest.raises(StorageError):
+        await held.reserve(1)
+    held.release(3)
+    assert not held.accept_reserved(2, 5, LEASE_S), "the disk may name the other one by now"
+
+
+async def test_a_restarted_process_may_have_accepted_what_was_reserved(autojump_clock: MockClock) -> None:
+    held = commitments(RESERVED)
+    assert held.highest_epoch == 5
+    assert held.stored.accepted_epoch == 4
+    held.release(3)
+    assert not held.accept_reserved(2, 5, LEASE_S)
+    assert held.binds(1), "it may have promised the heir"
+    held.release(2)
+    assert not held.binds(1)
+    assert held.highest_epoch == 5
+    assert not await held.accept(1, 5), "it may have been accepted of the heir"
+    assert await held.accept(1, 6)
+
+
+@pytest.mark.parametrize("heir_is_asked", [False, True])
+async def test_it_has_not_where_its_leader_still_leads(
+    heir_is_asked: bool, autojump_clock: MockClock
+) -> None:
+    held = commitments(RESERVED)
+    assert not held.binds(3)
+    if heir_is_asked:
+        held.release(2)
+    held.meet_leader(4)
+    assert held.highest_epoch == 4
+    held.renew(3, 4, LEASE_S, trio.current_time())
+    held.release(3)
+    assert held.accept_reserved(2, 5, LEASE_S)
+
+
+async def test_it_may_have_where_its_leader_is_back_with_another_epoch(autojump_clock: MockClock) -> None:
+    held = commitments(RESERVED)
+    held.meet_leader(7)
+    assert held.highest_epoch == 5
+    assert held.binds(3)
+
+
+# Whole ensembles
+
+
+async def ready(ensemble: VirtualEnsemble, *, write_s: float = 0.0) -> None:
+    ensemble.write_s = Latency(write_s)
+    await ensemble.start()
+    await trio.sleep(2)
+
+
+def leads_what_it_offered(ensemble: VirtualEnsemble, sid: int) -> bool:
+    leading = ensemble.running[sid].member._leading
+    assert leading is not None
+    offered, epoch = leading.offered, leading.discovery.new_epoch
+    return offered is not None and offered.stands and offered.epoch == epoch
+
+
+@pytest.mark.parametrize("roles", [THREE, FIVE])
+async def test_the_heir_leads_without_a_wait_for_any_disk(
+    roles: dict[int, str], autojump_clock: MockClock
+) -> None:
+    async with watched(roles) as (ensemble, _, witness):
+        await ready(ensemble, write_s=0.2)
+        heir = len(roles) - 1
+        assert {ensemble.storages[sid].stored.heir for sid in range(1, heir + 1)} == {heir}
+        ensemble.kill(heir + 1)
+        began = trio.current_time()
+        while not ensemble.running[heir].leads():  # noqa: ASYNC110
+            await trio.sleep(0.001)
+        assert trio.current_time() - began < 0.05
+        assert leads_what_it_offered(ensemble, heir)
+        await trio.sleep(3)
+        witness.assert_all_follow()
+        assert witness.epochs == [1, 2]
+        assert ensemble.storages[1].stored.accepted_epoch == 2
+
+
+async def test_whoever_crashes_before_it_wrote_that_down_counts_for_nobody_else(
+    autojump_clock: MockClock,
+) -> None:
+    async with watched(THREE) as (ensemble, net, witness):
+        await ready(ensemble, write_s=0.2)
+        ensemble.kill(3)
+        while not ensemble.running[2].leads():  # noqa: ASYNC110
+            await trio.sleep(0.001)
+        ensemble.crash(1)
+        isolate(net, 2, THREE)
+        await ensemble.start(1, 3)
+        await trio.sleep(LEASE_S)
+        assert witness.epochs == [1, 2]
+        await trio.sleep(2 * LEASE_S)
+        assert witness.leader() == 3
+        assert witness.epochs == [1, 2, 3]
+
+
+async def test_a_follower_that_crashes_and_comes_back_costs_a_leader_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    async with watched(THREE) as (ensemble, _, witness):
+        await ready(ensemble)
+        for sid in (1, 2):
+            ensemble.crash(sid)
+            await ensemble.start(sid)
+            await trio.sleep(2)
+        witness.assert_all_follow()
+        assert witness.epochs == [1]
+        ensemble.kill(3)
+        await trio.sleep(2)
+        assert leads_what_it_offered(ensemble, 2)
+
+
+async def test_a_silent_leader_is_replaced_as_ever(autojump_clock: MockClock) -> None:
+    async with watched(THREE) as (ensemble, _, witness):
+        await ready(ensemble)
+        ensemble.hang(3)
+        await trio.sleep(3 * LEASE_S)
+        assert witness.leader() == 2
+        assert not leads_what_it_offered(ensemble, 2)
+
+
+async def test_another_heir_is_named_a_second_after_the_first_is_gone(autojump_clock: MockClock) -> None:
+    async with watched(FIVE) as (ensemble, _, _):
+        await ready(ensemble)
+        ensemble.crash(4)
+        await trio.sleep(RESERVE_AGAIN_AFTER_S - 0.01)
+        assert ensemble.storages[1].stored.heir == 4
+        await trio.sleep(0.5)
+        assert {ensemble.storages[sid].stored.heir for sid in (1, 2, 3)} == {3}
+        ensemble.kill(5)
+        await trio.sleep(1)
+        assert leads_what_it_offered(ensemble, 3)
+
+
+async def test_where_the_heir_is_gone_as_well_they_elect_as_ever(autojump_clock: MockClock) -> None:
+    async with watched(FIVE) as (ensemble, _, witness):
+        await ready(ensemble)
+        ensemble.crash(4)
+        ensemble.kill(5)
+        await trio.sleep(2)
+        assert witness.leader() == 3
+        assert not leads_what_it_offered(ensemble, 3)
+        witness.assert_all_follow()
+
+
+async def test_an_heir_that_dies_as_it_is_elected_holds_nobody_up(autojump_clock: MockClock) -> None:
+    async with watched(FIVE) as (ensemble, _, witness):
+        await ready(ensemble)
+        ensemble.kill(5)
+        while ensemble.running[1].member.commitments.stored.accepted_epoch < 2:  # noqa: ASYNC110
+            await trio.sleep(0.0001)
+        ensemble.kill(4)
+        began = trio.current_time()
+        await trio.sleep(1)
+        assert witness.leader() == 3
+        assert witness.led[-1][0] - began < 0.5
+        witness.assert_all_follow()
+
+
+async def test_nothing_is_reserved_in_the_first_moments(autojump_clock: MockClock) -> None:
+    async with watched(THREE) as (ensemble, _, witness):
+        await ensemble.start()
+        while not witness.led:  # noqa: ASYNC110
+            await trio.sleep(0.001)
+        await trio.sleep(RESERVE_AFTER_S / 2)
+        assert ensemble.storages[1].stored.heir is None
+        await trio.sleep(RESERVE_AFTER_S)
+        assert ensemble.storages[1].stored.heir == 2
