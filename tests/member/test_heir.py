@@ -1,17 +1,24 @@
 """The heir: what is reserved for it in calm, and how it leads as soon as it is elected."""
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 from witness import FIVE, THREE, isolate, watched
 
-from trio_fle.errors import StorageError
+from trio_fle.election.electorate import Electorate
+from trio_fle.errors import PeerError, StorageError
 from trio_fle.member.commitments import Commitments
+from trio_fle.member.decisions import QuorumPort
+from trio_fle.member.offered import Offered
 from trio_fle.member.succession import RESERVE_AFTER_S, RESERVE_AGAIN_AFTER_S
-from trio_fle.sim.conditions import Latency
+from trio_fle.sim.conditions import Conditions, Latency
 from trio_fle.sim.members.disk import VirtualDisk
-from trio_fle.sim.members.ensemble import VirtualEnsemble
+from trio_fle.sim.members.ensemble import VirtualEnsemble, captured_log, ensemble_of
+from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.storage import Followed, StoredVote
+from trio_fle.vote import LearnerType, StateSummary
+from trio_fle.zab import Discovery
 
 LEASE_S = 2.5
 FOLLOWED = Followed(3, 4, LEASE_S)
@@ -126,16 +133,26 @@ async def test_it_has_not_where_its_leader_still_leads(
     assert not held.binds(3)
     if heir_is_asked:
         held.release(2)
-    held.meet_leader(4)
+    held.meet_leader(3, 4)
     assert held.highest_epoch == 4
     held.renew(3, 4, LEASE_S, trio.current_time())
     held.release(3)
     assert held.accept_reserved(2, 5, LEASE_S)
 
 
+async def test_it_may_have_where_another_server_says_that_it_leads_that_epoch(
+    autojump_clock: MockClock,
+) -> None:
+    """A would-be leader that failed may have proposed the same number, and not know yet that it did."""
+    held = commitments(RESERVED)
+    with pytest.raises(PeerError, match="it proposes epoch 4, and 5 may have been accepted"):
+        held.meet_leader(1, 4)
+    assert held.highest_epoch == 5
+
+
 async def test_it_may_have_where_its_leader_is_back_with_another_epoch(autojump_clock: MockClock) -> None:
     held = commitments(RESERVED)
-    held.meet_leader(7)
+    held.meet_leader(3, 7)
     assert held.highest_epoch == 5
     assert held.binds(3)
 
@@ -255,6 +272,72 @@ async def test_an_heir_that_dies_as_it_is_elected_holds_nobody_up(autojump_clock
         assert witness.leader() == 3
         assert witness.led[-1][0] - began < 0.5
         witness.assert_all_follow()
+
+
+async def test_an_heir_that_dies_before_anybody_has_linked_with_it_is_found_gone_by_its_successor(
+    autojump_clock: MockClock,
+) -> None:
+    """The successor has promised it a lease too, and nobody else would ask."""
+    async with watched(FIVE) as (ensemble, net, witness):
+        net.conditions = Conditions(Latency(0.005))
+        ensemble.nursery.start_soon(net.run)
+        await ready(ensemble)
+        ensemble.kill(5)
+        while ensemble.running[3].member.commitments.stored.accepted_epoch < 2:  # noqa: ASYNC110
+            await trio.sleep(0.0005)
+        assert ensemble.running[3].member.commitments.binds(3)
+        ensemble.kill(4)
+        began = trio.current_time()
+        await trio.sleep(2)
+        assert witness.leader() == 3
+        assert witness.led[-1][0] - began < 1 < LEASE_S
+
+
+async def test_an_acceptance_that_comes_late_holds_nobody_to_what_it_was_released_from(
+    autojump_clock: MockClock,
+) -> None:
+    async with watched(THREE) as (ensemble, _, _):
+        await ready(ensemble)
+        ensemble.kill(3)
+        await trio.sleep(1)
+        leading = ensemble.running[2].member._leading
+        assert leading is not None
+        assert leading.learners.followers == {1}
+        leading.offer_accepted(1)
+        assert leading.learners.expected == set()
+        await ensemble.stop(1)
+        assert not ensemble.running[2].leads(), "its body has ended before a follower was let go"
+
+
+async def test_the_lease_counts_from_before_the_offer_was_sent(autojump_clock: MockClock) -> None:
+    async with watched(THREE) as (ensemble, net, _):
+        net.conditions = Conditions(Latency(0.005))
+        ensemble.nursery.start_soon(net.run)
+        await ready(ensemble)
+        ensemble.kill(3)
+        heir = ensemble.running[2]
+        while not heir.leads():  # noqa: ASYNC110
+            await trio.sleep(0.0005)
+        leading = heir.member._leading
+        assert leading is not None
+        assert leading.offered is not None
+        assert leading.leadership is not None
+        assert trio.current_time() >= leading.offered.at + 0.01, "there and back again"
+        assert leading.leadership.lease_end == leading.offered.at + leading.lease.usable_s
+
+
+@pytest.mark.parametrize(("version", "stands"), [(0, True), (7, False)])
+async def test_what_was_offered_under_another_configuration_is_void(
+    version: int, stands: bool, autojump_clock: MockClock
+) -> None:
+    held = await following()
+    held.release(3)
+    offered = Offered(5, 0.0, 0, ensemble_of(THREE))
+    now = attrs.evolve(ensemble_of(THREE), version=version)
+    discovery = Discovery(Electorate(2, LearnerType.PARTICIPANT, True, now, now), StateSummary(4, 0))
+    port = QuorumPort(VirtualNetwork().host("192.0.2.2"), list, captured_log()[0])
+    assert offered.propose(discovery, port, held) == stands
+    assert held.stored.accepted_epoch == (5 if stands else 4)
 
 
 async def test_nothing_is_reserved_in_the_first_moments(autojump_clock: MockClock) -> None:

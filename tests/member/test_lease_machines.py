@@ -32,8 +32,8 @@ async def test_a_leader_that_hangs_leads_no_longer_than_its_lease(
         ensemble.go_on(3)
         await trio.sleep(10)
         witness.assert_all_follow()
-        if leases != 1:  # then it may be elected again, before its followers have missed it
-            assert witness.leader() == (3 if leases < 1 else 2)
+        if leases > 1:  # else it may have given up, and be elected again, or its heir be first
+            assert witness.leader() == 2
 
 
 @pytest.mark.parametrize("leases", LEASES)

@@ -54,6 +54,54 @@ def storage(request: pytest.FixtureRequest, directory: Directory) -> Iterator[St
     made.close()
 
 
+async def test_what_is_reserved_is_read_after_a_restart_until_another_epoch_is_accepted(
+    storage: Storage,
+) -> None:
+    followed = Followed(2, 3, 2.5)
+    await storage.load()
+    await storage.accept_epoch(3, followed)
+    await storage.reserve(1)
+    assert await storage.load() == StoredVote(0, 0, 3, followed, 1)
+    await storage.accept_epoch(4, followed)
+    assert await storage.load() == StoredVote(0, 0, 4, followed)
+    await storage.reserve(1)
+    await storage.remember_followed(None)
+    assert await storage.load() == StoredVote(0, 0, 4)
+
+
+async def test_what_was_accepted_as_reserved_is_written_with_whatever_is_next(storage: Storage) -> None:
+    followed, heir = Followed(2, 3, 2.5), Followed(1, 4, 2.5)
+    await storage.load()
+    await storage.accept_epoch(3, followed)
+    await storage.reserve(1)
+    storage.accept_reserved(4, heir)
+    assert (await storage.load()).heir == 1, "a crash knows no more than what was reserved"
+    storage.accept_reserved(4, heir)
+    storage.begin_epoch_soon(4)
+    await storage.settle()
+    assert await storage.load() == StoredVote(0, 4, 4, heir)
+    storage.accept_reserved(4, None)  # once more, of the process before
+    await storage.accept_epoch(5, followed)
+    assert await storage.load() == StoredVote(0, 4, 5, followed)
+
+
+async def test_whoever_reads_the_epoch_files_after_an_orderly_stop_knows_what_may_have_been_accepted(
+    directory: Directory,
+) -> None:
+    """A crash leaves that open; a Java server that has the directory next must not accept it of another."""
+    storage = DurableStorage(directory.data, directory.data)
+    await storage.load()
+    await storage.accept_epoch(3, Followed(2, 3, 2.5))
+    await storage.reserve(1)
+    storage.close()
+    again = DurableStorage(directory.data, directory.data)
+    assert (await again.load()).heir == 1
+    await again.settle()
+    assert read_epoch(directory.version, "acceptedEpoch") == 4
+    assert await again.load() == StoredVote(0, 0, 4, Followed(2, 3, 2.5))
+    again.close()
+
+
 async def test_what_is_written_is_read_after_a_restart(storage: Storage) -> None:
     assert await storage.load() == StoredVote(0, 0, 0)
     await storage.accept_epoch(3, Followed(2, 3, 2.5))

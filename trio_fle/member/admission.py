@@ -103,8 +103,10 @@ class Admission:
             "reconfigEnabled=true, and restart it; until then it is no candidate",
         )
 
-    def meet_past(self, handler: LearnerHandler, epoch: int, *, leads: bool) -> None:
+    def check_past(self, handler: LearnerHandler, epoch: int, *, leads: bool) -> None:
         """Make way for a higher epoch than ours, ``epoch``, where a voter has accepted such a one.
+
+        Raises ``PeerError`` then: it must not be asked to follow one that is lower.
 
         One that was started again may have accepted that of the heir, if its leader had ended. This one leads
         (``leads``), so its own has not.
@@ -113,7 +115,9 @@ class Admission:
         accepted = handler.accepted_epoch if known is None or not leads else known
         if accepted > epoch and self.credible(handler):
             self._hear_of(accepted)
-            self.give_up(f"server {handler.sid} has accepted epoch {accepted}: it can't follow a lower")
+            why = f"server {handler.sid} has accepted epoch {accepted}: it can't follow a lower"
+            self.give_up(why)
+            raise PeerError(why)
 
     def _hear_of(self, epoch: int) -> None:
         self.commitments.heard_epoch = max(self.commitments.heard_epoch, epoch)

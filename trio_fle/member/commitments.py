@@ -90,10 +90,10 @@ class Commitments:
 
     async def reserve(self, heir: int) -> None:
         """Reserve the next epoch for ``heir``, durably: for a member that follows a leader of ours."""
-        accepted = self.stored.accepted_epoch
+        before = self.stored.accepted_epoch, self.stored.followed
         self.stored = attrs.evolve(self.stored, heir=None)  # until it is durable, for neither
         await self.storage.reserve(heir)
-        if self.stored.accepted_epoch == accepted:
+        if (self.stored.accepted_epoch, self.stored.followed) == before:
             self.stored = attrs.evolve(self.stored, heir=heir)
 
     def accept_reserved(self, heir: int, epoch: int, lease_s: float | None = None) -> bool:
@@ -155,16 +155,20 @@ class Commitments:
             self.maybe = None
             self._tell()
 
-    def meet_leader(self, epoch: int) -> None:
-        """Note that a leader followed before is met again, and says that its epoch is ``epoch``.
+    def meet_leader(self, leader: int, epoch: int) -> None:
+        """Note that ``leader`` says that its epoch is ``epoch``.
 
-        The one whose epoch was accepted leads still where that is the same: then no heir's was. Else it may
-        have ended, and an heir have been promised what it must not break.
+        Where that is the one that the process before us followed, and the epoch the same, it leads still: so
+        no heir's was accepted. Else it may have ended, and an heir been promised what must be kept.
+        Raises ``PeerError`` for an epoch below one that may have been accepted.
         """
-        if epoch == self.stored.accepted_epoch:
+        followed = self.stored.followed
+        if followed is not None and (leader, epoch) == (followed.leader, followed.epoch):
             self.maybe, self._maybe_epoch = None, -1
         elif self.maybe is not None:
             self.maybe = attrs.evolve(self.maybe, but=None)
+        if epoch < self.highest_epoch:
+            raise PeerError(f"it proposes epoch {epoch}, and {self.highest_epoch} may have been accepted")
 
     async def forget(self) -> None:
         """Forget the promise on disk too: a clean stop, of which the leader knows."""

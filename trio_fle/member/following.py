@@ -227,7 +227,7 @@ class Learner:
         self.epoch = epoch_of(packet.zxid)
         self._lease_s = decode_leader_info(packet.data).lease_s
         self.commitments.refuse_older(self.epoch)
-        self.commitments.meet_leader(self.epoch)
+        self.commitments.meet_leader(self.leader, self.epoch)
         await self._wait_free(link)
         if self._lease_s is None:
             is_new = self.epoch > highest

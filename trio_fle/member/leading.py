@@ -132,7 +132,7 @@ class Leading:
         accepted_epoch, summary = handler.accepted_epoch, handler.info.summary
         assert summary is not None, "it was admitted without one"
         if self.discovery.proposed.open:
-            self._admission.meet_past(handler, self.discovery.new_epoch, leads=self.leadership is not None)
+            self._admission.check_past(handler, self.discovery.new_epoch, leads=self.leadership is not None)
         # whom no configuration names raises no epoch
         known = handler.sid in self.config.servers
         self.discovery.propose(handler.sid, accepted_epoch if known else -1, summary)
@@ -145,6 +145,7 @@ class Leading:
         """Note that one has come to the second gate: its acknowledgement counts like the answer to a ping."""
         self.learners.end_others(handler, lambda older: True)
         self.learners.expected.discard(handler.sid)
+        self.learners.came.add(handler.sid)
         if zxid == make_zxid(self.discovery.new_epoch, 0):
             self.answered(handler, sent_at)
         self.discovery.synchronize(handler.sid, zxid, first=first)
@@ -155,8 +156,9 @@ class Leading:
             handler.up_to_date()
 
     def offer_accepted(self, sid: int) -> None:
-        """Note that a voter has accepted with its vote what this member offered."""
-        if (offered := self.offered) and offered.stands and self.discovery.accept_offer(sid):
+        """Note that a voter has accepted what was offered; one that has come since may have left too."""
+        fresh = (offered := self.offered) and offered.stands and sid not in self.learners.came
+        if offered and fresh and self.discovery.accept_offer(sid):
             self.learners.expected.add(sid)
             self.lease.answered(sid, offered.at)
             self._recount()

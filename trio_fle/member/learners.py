@@ -15,6 +15,8 @@ class Learners:
     lost: Callable[[LearnerHandler, bool], None]
     expected: set[int] = attrs.field(factory=set, init=False)
     """Who accepted the epoch with its vote, and has not come yet."""
+    came: set[int] = attrs.field(factory=set, init=False)
+    """Who has been synchronized, and so may have left again."""
     _links: list[LearnerHandler] = attrs.field(factory=list, init=False)
 
     def __len__(self) -> int:

@@ -95,14 +95,16 @@ class Member:
             self.commitments,
             self.election,
             self._decisions,
+            self.rng,
             self.changed,
-            lambda: self._learner,
-            lambda: self._leading,
+            lambda: (self._learner, self._leading),
         )
         self.election.decided, self.election.favoured = self._decisions.decided, self._decisions.favoured
         self.election.adopted = self.membership.adopted
-        self.election.voter_looking = self._voter_looking
-        self.election.heard_looking = self.gone.heard_looking
+        self.election.voter_looking, self.election.heard_looking = (
+            self._voter_looking,
+            self.gone.heard_looking,
+        )
 
     def __repr__(self) -> str:
         return f"<Member {self.config.myid} {self.election.fle.state.name}>"
@@ -207,10 +209,8 @@ class Member:
                 accepted_epoch=self.commitments.stored.accepted_epoch,
             )
             task_status.started()
-            nursery.start_soon(self.election.run)
-            nursery.start_soon(self.explainer.run)
-            nursery.start_soon(self.patience.run)
-            nursery.start_soon(self._succession.run)
+            for run in (self.election.run, self.explainer.run, self.patience.run, self._succession.run):
+                nursery.start_soon(run)
             nursery.start_soon(self.changed.pass_on, self.manager.wait_changed)
             if self.oracle is not None:
                 nursery.start_soon(self.oracle.run)
@@ -264,6 +264,8 @@ class Member:
     async def _play(self, decided: Decided) -> str:
         """Play the role that the election gave this member; return why it ended."""
         self._set_phase(Phase.DISCOVERY)
+        if self.commitments.binds(decided.vote.leader):
+            self.gone.find_out()
         if decided.state is PeerState.LEADING:
             return await self._lead()
         await self._port.close()
@@ -309,8 +311,6 @@ class Member:
 
     async def _follow(self, decided: Decided) -> str:
         leader = decided.vote.leader
-        if self.commitments.binds(leader):
-            self.gone.find_out()
         self._learner = learner = Learner(
             self.config,
             self.membership,

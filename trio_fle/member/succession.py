@@ -6,6 +6,7 @@ the heir offers that epoch with its vote, and the others accept it with theirs. 
 has the reasons.
 """
 
+import random
 from collections.abc import Callable
 from typing import Final, NoReturn
 
@@ -38,10 +39,10 @@ class Succession:
     commitments: Commitments
     election: ElectionTask
     decisions: Decisions
+    rng: random.Random
     changed: Signal
     """Given whenever the leader, or who is connected, may be another one."""
-    follows: Callable[[], Learner | None]
-    leads: Callable[[], Leading | None]
+    role: Callable[[], tuple[Learner | None, Leading | None]]
     offered: Offered | None = attrs.field(default=None, init=False)
     """What this member offers in the present election."""
 
@@ -66,7 +67,7 @@ class Succession:
 
     def _heir(self) -> int | None:
         """Return who is elected next, as far as can be told; None where nothing can be reserved."""
-        learner, fle = self.follows(), self.election.fle
+        learner, fle = self.role()[0], self.election.fle
         if learner is None or not learner.keeps_promise or not self._is_calm(fle):
             return None
         electorate = fle.electorate
@@ -86,7 +87,8 @@ class Succession:
 
         Whoever accepts its offer takes a quorum port that refuses as a proof that it does not lead.
         """
-        stored, me = self.commitments.stored, self.election.fle.electorate.me
+        stored, electorate = self.commitments.stored, self.election.fle.electorate
+        me = electorate.me
         self.offered = None
         if stored.heir is None or stored.followed is None or not self._is_calm(self.election.fle):
             return None
@@ -99,13 +101,14 @@ class Succession:
         if self.commitments.heard_epoch >= epoch or not await port.open():
             return None
         self.decisions.expect()
-        self.offered = Offered(epoch, self.commitments.clock(), port.opened)
-        return Reserved(epoch, me, self.membership.config.sync_s, port.opened)
+        self.offered = Offered(epoch, self.commitments.clock(), port.opened, electorate.current)
+        # this process was started again, maybe: what it offered then has another number
+        return Reserved(epoch, me, self.membership.config.sync_s, self.rng.getrandbits(63))
 
     def _offer_accepted(self, sid: int) -> None:
         if self.offered is not None:
             self.offered.accepted_by.add(sid)
-        if (leading := self.leads()) is not None:
+        if (leading := self.role()[1]) is not None:
             leading.offer_accepted(sid)
 
     def _may_accept(self, offer: MayAccept) -> bool:

@@ -58,6 +58,8 @@ class DurableStorage:
     """The current epoch that is to be recorded."""
     _succeeded: tuple[int, Followed | None] = attrs.field(default=(-1, None), init=False)
     """The epoch that was accepted as reserved, and whom this member follows then: to be recorded."""
+    _unsure: bool = attrs.field(default=False, init=False)
+    """Whether the process before may have accepted what was reserved, and nothing was recorded since."""
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _limiter: _OneByOne = attrs.field(factory=_OneByOne, init=False)
     _files_limiter: _OneByOne = attrs.field(factory=_OneByOne, init=False)
@@ -113,8 +115,11 @@ class DurableStorage:
             await self._bring_on()
 
     async def settle(self) -> None:
-        """Do so for the last time."""
+        """Do so for the last time; whoever reads the files next is to know no less than the record says."""
         if self._lock is not None:
+            accepted = self._record.accepted_epoch
+            if self._unsure and self._newest().accepted_epoch == accepted:
+                await self.accept_epoch(accepted + 1, self._record.followed)
             await self._bring_on()
 
     async def _bring_on(self) -> None:
@@ -161,7 +166,7 @@ class DurableStorage:
         make_durable(self.data_dir)
         number = 0 if record is None else record.number
         self._record = Record(number, stored.accepted_epoch, stored.epoch, stored.followed, stored.heir)
-        self._followed = number
+        self._followed, self._unsure = number, stored.heir is not None
         return stored
 
     def _bring_up(self, stored: StoredVote, record: Record | None) -> None:
@@ -199,7 +204,7 @@ class DurableStorage:
     def _put(self, record: Record) -> None:
         record = attrs.evolve(record, number=self._record.number + 1)
         write_record(self._version_dir, record)
-        self._record = record
+        self._record, self._unsure = record, False
 
     def _follow(self) -> None:
         record = self._record
