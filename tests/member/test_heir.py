@@ -227,6 +227,19 @@ async def test_a_follower_that_crashes_and_comes_back_costs_a_leader_nothing(
         assert leads_what_it_offered(ensemble, 2)
 
 
+async def test_whoever_starts_again_tells_what_it_may_have_accepted(autojump_clock: MockClock) -> None:
+    async with watched(THREE) as (ensemble, _, _):
+        await ready(ensemble, write_s=0.2)
+        ensemble.kill(3)
+        while ensemble.running[1].member.commitments.stored.accepted_epoch < 2:  # noqa: ASYNC110
+            await trio.sleep(0.001)
+        ensemble.crash(1)
+        await ensemble.start(1)
+        (started,) = ensemble.running[1].named("member.started")
+        assert started["accepted_epoch"] == 2
+        assert ensemble.storages[1].stored.accepted_epoch == 1
+
+
 async def test_a_silent_leader_is_replaced_as_ever(autojump_clock: MockClock) -> None:
     async with watched(THREE) as (ensemble, _, witness):
         await ready(ensemble)

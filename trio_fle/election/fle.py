@@ -205,8 +205,8 @@ class FastLeaderElection:
         self._note_there(sender)
         self._early.pop(sender, None)
         # an epoch is led under one configuration
-        if sender not in self.configs and self.succession.hear(sender, heard):
-            effects.append(OfferAccepted(sender))
+        if self.succession.reserved is not None and sender not in self.configs:
+            effects += [OfferAccepted(sender)] if self.succession.hear(sender, heard) else []
         if self.election is not None:
             self._received += 1
             self._said[sender] = heard

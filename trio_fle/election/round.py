@@ -122,7 +122,7 @@ class Election:
 
     def hear(self, now: float, sender: int, heard: Notification) -> list[Effect]:
         """Take in a notification of a voter (of a state that is one)."""
-        if self.succession.is_accepted(self.electorate.is_quorum):
+        if self.succession.accepted_by and self.succession.is_accepted(self.electorate.is_quorum):
             self.outcome = Outcome(self.proposal, self.round, Settled.ACCEPTED)
             return []
         return self._finish(now, self._take(now, sender, heard))
@@ -150,7 +150,7 @@ class Election:
             effects += self._take(now, self.electorate.me, self._own_notification())
         if not self._over:
             self._settle_early()
-        if self._agreed_since is not None:
+        if self._agreed_since is not None and self.succession.reserved is not None:
             effects = self._ask(effects)
         if not self._over:
             effects.append(WakeAt(self._wake_at if self._held_until is None else self._held_until))

@@ -131,7 +131,7 @@ class Member:
             phase=self._phase,
             leader=vote.leader if settled and vote is not None else None,
             epoch=learner.epoch if learner is not None and led else stored.epoch,
-            accepted_epoch=stored.accepted_epoch,
+            accepted_epoch=self.commitments.highest_epoch,
             zxid=self._zxid if learner is None else learner.zxid,
             round=fle.round,
             vote=vote,
@@ -206,7 +206,7 @@ class Member:
                 servers=[f"server.{sid}={server}" for sid, server in sorted(self.config.servers.items())],
                 zxid=self._zxid,
                 epoch=self.commitments.stored.epoch,
-                accepted_epoch=self.commitments.stored.accepted_epoch,
+                accepted_epoch=self.commitments.highest_epoch,
             )
             task_status.started()
             for run in (self.election.run, self.explainer.run, self.patience.run, self._succession.run):
