@@ -110,7 +110,7 @@ def test_a_first_record_that_is_torn_was_told_to_nobody(directory: Directory) ->
 
 
 @pytest.mark.parametrize("facts", [b"fle1 1 2 3 3 7 2250 5", b"fle2 1 2 3 3 7 2250", b"fle2 1 2 3 - - -"])
-def test_a_heir_belongs_to_the_second_form_alone(facts: bytes) -> None:
+def test_an_heir_belongs_to_the_second_form_alone(facts: bytes) -> None:
     assert decode_slot(b"%b %08x\n" % (facts, zlib.crc32(facts)) + bytes(SLOT_BYTES)) is None
 
 
