@@ -94,7 +94,7 @@ class Succession:
             return None
         epoch = stored.accepted_epoch + 1
         if self.commitments.highest_epoch >= epoch:
-            return None  # of whom, the process before us may have known
+            return None  # the process before us may have accepted it already
         if stored.heir != me:
             return Reserved(epoch, stored.heir, stored.followed.lease_s)
         port = self.decisions.port

@@ -36,7 +36,7 @@ class Layout(enum.Enum):
 class Offer:
     """What one of ours says with its vote for itself: it would lead ``epoch``, under a lease of ``lease_s``.
 
-    ``number`` tells the offers of one process apart.
+    ``number`` is random, so that no other offer, of an earlier process either, has the same.
     """
 
     epoch: int
