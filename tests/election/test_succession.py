@@ -5,7 +5,7 @@ import pytest
 from core_driver import Driver, claim, ensemble_of, looking
 
 from trio_fle.election.events import (
-    Accepted,
+    Answered,
     Decided,
     Effect,
     Freed,
@@ -18,6 +18,7 @@ from trio_fle.election.events import (
     Settled,
 )
 from trio_fle.election.options import ElectionOptions
+from trio_fle.election.round import HOLD_BACK_S
 from trio_fle.ensemble import Ensemble
 from trio_fle.vote import PeerState
 from trio_fle.wire import Acceptance, Notification, Offer
@@ -86,30 +87,73 @@ def test_what_is_offered_is_taken_back_with_the_vote() -> None:
     assert OfferAccepted(1) not in heir.hear(1, attrs.evolve(looking(2, 2), rider=Acceptance(6, 3)))
 
 
-def test_it_is_accepted_with_the_vote_that_makes_a_quorum() -> None:
-    one = lost(1, 2)
-    effects = one.hear(2, offering())
-    may_accept = asked(effects)
-    assert may_accept == MayAccept(2, 6, 2.0, may_accept.otherwise)
-    assert may_accept.otherwise is not None
-    assert may_accept.otherwise.notification.rider is None
-    assert [each.to for each in effects if isinstance(each, Send)] == [3], "the heir is told once"
-    (told,) = one.step(Accepted())
-    assert isinstance(told, Send)
-    assert (told.to, told.notification.rider) == (2, Acceptance(6, 3))
-    assert told.notification.vote.leader == 2
+def sent(effects: list[Effect]) -> list[Send]:
+    return [each for each in effects if isinstance(each, Send)]
 
 
-def test_a_vote_alone_is_no_quorum_of_five() -> None:
+def test_it_is_accepted_with_the_vote_for_the_heir_which_nobody_else_is_told() -> None:
     one = lost(1, 4, 5)
-    assert not [each for each in one.hear(4, offering(4)) if isinstance(each, MayAccept)]
-    assert asked(one.hear(2, looking(4, 2))).otherwise is None, "the heir was told the vote before"
+    effects = one.hear(4, offering(4))
+    assert asked(effects) == MayAccept(4, 6, 2.0)
+    assert sent(effects) == []
+    (told,) = sent(one.step(Answered(True)))
+    assert (told.to, told.notification.rider) == (4, Acceptance(6, 3))
+    assert (told.notification.state, told.notification.vote.leader) == (PeerState.LOOKING, 4)
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_the_others_are_told_a_moment_later(accepted: bool) -> None:
+    one = lost(1, 4, 5)
+    one.hear(4, offering(4))
+    one.step(Answered(accepted))
+    assert sent(one.hear(2, looking(2, 2))) == []
+    before = len(one.effects)
+    one.wait(HOLD_BACK_S)
+    told = sent([effect for _, effect in one.effects[before:]])
+    assert {each.to for each in told} == {2, 3, 4, 5}
+    assert {each.to for each in told if each.notification.rider is not None} == ({4} if accepted else set())
+    (said,) = {attrs.evolve(each.notification, rider=None) for each in told}
+    assert said.vote.leader == 4
+
+
+def test_whoever_told_the_heir_alone_goes_with_its_word() -> None:
+    one = lost(1, 4, 5)
+    one.hear(4, offering(4))
+    one.step(Answered(True))
+    one.hear(2, looking(2, 2))
+    effects = one.hear(4, claim("LEADING", 4, 2))
+    (decided,) = (each for each in effects if isinstance(each, Decided))
+    assert (decided.vote.leader, decided.settled) == (4, Settled.JOINED)
+    assert [each.to for each in sent(effects)] == [2], "nobody else has to be told anything"
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        pytest.param(claim("LEADING", 4, 3), id="it leads in another round"),
+        pytest.param(claim("FOLLOWING", 4, 2), id="it does not lead"),
+    ],
+)
+def test_not_with_another_one(heard: Notification) -> None:
+    one = lost(1, 4, 5)
+    one.hear(4, offering(4))
+    one.step(Answered(True))
+    one.hear(4, heard)
+    assert one.fle.state is PeerState.LOOKING
+
+
+def test_the_word_of_an_heir_is_no_quorum_for_one_that_accepted_nothing() -> None:
+    one = lost(1, 4, 5)
+    one.hear(4, offering(4))
+    one.step(Answered(False))
+    one.hear(4, claim("LEADING", 4, 2))
+    assert one.fle.state is PeerState.LOOKING
 
 
 def test_it_is_asked_once_and_again_when_a_promise_has_ended() -> None:
     one = lost(1, 4, 5)
-    one.hear(4, offering(4))
-    assert asked(one.hear(2, looking(4, 2)))
+    assert asked(one.hear(4, offering(4)))
+    one.step(Answered(False))
     assert not [each for each in one.hear(3, looking(3, 2)) if isinstance(each, MayAccept)]
     assert asked(one.step(Freed()))
 
@@ -117,13 +161,23 @@ def test_it_is_asked_once_and_again_when_a_promise_has_ended() -> None:
 def test_it_may_be_accepted_after_the_election_has_ended() -> None:
     one = lost(1, 2)
     asked(one.hear(2, offering()))
+    told = sent(one.step(Answered(False)))
     assert one.fle.state is PeerState.FOLLOWING
+    assert [each.to for each in told] == [2], "it was told nothing yet"
     assert asked(one.step(Freed())) == MayAccept(2, 6, 2.0)
-    (told,) = one.step(Accepted())
-    assert isinstance(told, Send)
-    assert told.notification.state is PeerState.FOLLOWING
-    assert told.notification.rider == Acceptance(6, 3)
+    (late,) = sent(one.step(Answered(True)))
+    assert late.notification.state is PeerState.FOLLOWING
+    assert late.notification.rider == Acceptance(6, 3)
     assert one.step(Freed()) == []
+
+
+def test_an_election_goes_on_only_once_it_is_known_whether_it_was_accepted() -> None:
+    one = lost(1, 2)
+    one.hear(2, offering())
+    assert one.fle.state is PeerState.LOOKING
+    effects = one.step(Answered(True))
+    assert one.fle.state is PeerState.FOLLOWING
+    assert [each.to for each in sent(effects)] == [2], "once"
 
 
 @pytest.mark.parametrize(
@@ -164,9 +218,8 @@ def test_an_offer_that_came_before_this_member_lost_its_leader_counts() -> None:
 def bound() -> Driver:
     """One of five that has accepted the offer of 3, which may lead already."""
     one = lost(1, 3, 5)
-    one.hear(3, offering(3))
-    asked(one.hear(2, looking(3, 2)))
-    one.step(Accepted())
+    asked(one.hear(3, offering(3)))
+    one.step(Answered(True))
     return one
 
 
@@ -177,7 +230,6 @@ def test_whoever_has_accepted_keeps_its_vote() -> None:
     assert one.fle.election is not None
     assert (one.fle.election.proposal.leader, one.fle.round) == (3, 2)
     one.hear(3, claim("LEADING", 3, 2))
-    one.hear(2, claim("FOLLOWING", 3, 2))
     assert one.fle.current_vote is not None
     assert (one.fle.state, one.fle.current_vote.leader) == (PeerState.FOLLOWING, 3)
 

@@ -246,7 +246,19 @@ async def test_a_silent_leader_is_replaced_as_ever(autojump_clock: MockClock) ->
         ensemble.hang(3)
         await trio.sleep(3 * LEASE_S)
         assert witness.leader() == 2
-        assert not leads_what_it_offered(ensemble, 2)
+        assert ensemble.running[2].member._succession.offered is None
+
+
+async def test_who_accepts_tells_the_heir_alone(autojump_clock: MockClock) -> None:
+    async with watched(FIVE) as (ensemble, _, witness):
+        await ready(ensemble)
+        ensemble.kill(5)
+        await trio.sleep(2)
+        witness.assert_all_follow()
+        for sid in (1, 2, 3):
+            *_, decided = ensemble.running[sid].named("election.decided")
+            assert (decided["leader"], decided["settled"]) == (4, "joined")
+            assert (decided["sent"], decided["received"]) == (1, 2), "an acceptance for an offer, and a word"
 
 
 async def test_another_heir_is_named_a_second_after_the_first_is_gone(autojump_clock: MockClock) -> None:

@@ -97,8 +97,10 @@ class Back:
 
 
 @attrs.frozen
-class Accepted:
-    """The epoch of the heir was accepted here, as ``MayAccept`` said that it may be."""
+class Answered:
+    """Whether the epoch of the heir was accepted here, as ``MayAccept`` said that it may be."""
+
+    accepted: bool
 
 
 @attrs.frozen
@@ -123,7 +125,7 @@ Event = (
     | Leave
     | Gone
     | Back
-    | Accepted
+    | Answered
     | Freed
     | OracleSaid
 )
@@ -207,15 +209,11 @@ class Decided:
 
 @attrs.frozen
 class MayAccept:
-    """A quorum votes for the heir, which offers the reserved epoch.
-
-    If that can be accepted now, tell ``Accepted``; else carry out ``otherwise``, the vote without it.
-    """
+    """The heir, for which this member votes, offers the reserved epoch: to be ``Answered`` at once."""
 
     heir: int
     epoch: int
     lease_s: float
-    otherwise: Send | None = None
 
 
 @attrs.frozen

@@ -8,8 +8,8 @@ import attrs
 from trio_fle.election.askers import Askers
 from trio_fle.election.electorate import Electorate
 from trio_fle.election.events import (
-    Accepted,
     Adopted,
+    Answered,
     Back,
     ConfigCommitted,
     ConfigSeen,
@@ -33,7 +33,7 @@ from trio_fle.election.events import (
     WakeAt,
 )
 from trio_fle.election.options import ElectionOptions
-from trio_fle.election.round import Election
+from trio_fle.election.round import Election, Outcome
 from trio_fle.election.succession import Succession
 from trio_fle.ensemble import Ensemble
 from trio_fle.vote import LearnerType, PeerState, Vote, round_after
@@ -112,8 +112,8 @@ class FastLeaderElection:
                 return (
                     [] if self.election is None else self._carry_on(now, self.election.hear_oracle(now, yes))
                 )
-            case Accepted() | Freed():
-                return self._tell_heir() if isinstance(event, Accepted) else self._ask_again(now)
+            case Answered() | Freed():
+                return self._ask_again(now) if isinstance(event, Freed) else self._take_answer(now, event)
             case ConfigSeen(ensemble):
                 return self._live_under(now, self.electorate.under(self.electorate.current, ensemble))
             case ConfigCommitted(ensemble):
@@ -231,7 +231,7 @@ class FastLeaderElection:
         once for each thing that it says, lest both answer each other for ever.
         """
         sender, heard = event.sender, event.notification
-        if self.election is not None and self.election.holds_back:
+        if self.election is not None and (self.election.holds_back or self.election.is_quiet):
             return False
         if heard.round < self.round:
             return self._is_news(sender, heard)
@@ -291,11 +291,15 @@ class FastLeaderElection:
         """Ask for what could not be accepted before a promise had ended, also once the heir is elected."""
         self.succession.ask_again()
         if self.election is not None:
-            return self._carry_on(now, self.election.ask_again(now))
+            return self._carry_on(now, self.election.go_on(now))
         if self.state is not PeerState.FOLLOWING or self.current_vote is None:
             return []
         may_accept = self.succession.ask(self.current_vote, self.voted_in, self._history[0])
         return [] if may_accept is None else [may_accept]
+
+    def _take_answer(self, now: float, answered: Answered) -> list[Effect]:
+        told = self._tell_heir() if answered.accepted else []
+        return told if self.election is None else self._carry_on(now, told + self.election.go_on(now))
 
     def _tell_heir(self) -> list[Effect]:
         """Tell the heir that its epoch is accepted, unless this member has changed its mind since."""
@@ -352,38 +356,33 @@ class FastLeaderElection:
         # non-voters that asked at any time are told, lest they wait for their next resend or keep a leader
         # that is none any more
         told = [self._send(sid, outcome.vote, self.round) for sid in self.askers]
-        if outcome.settled is Settled.JOINED:
-            told += self._withdraw(outcome.vote, outcome.round)
-        elif outcome.settled is Settled.ACCEPTED and not election.all_voted:
-            # those who voted for this member would wait for the others: it leads already, and they can know
-            others = sorted(set(self._said) & self.electorate.voters)
-            told += [self._send(sid, outcome.vote, outcome.round) for sid in others]
-        else:
-            told += self._tell_others(outcome.vote, outcome.round)
+        lack = self._lack(outcome, election.is_quiet)
+        told += [self._send(sid, outcome.vote, outcome.round) for sid in lack]
         return [WakeAt(math.inf), decided, *told, *self._greet()]
 
-    def _withdraw(self, vote: Vote, round_: int) -> list[Send]:
-        """Tell those who have a leader that we follow it again: they remember that we looked for another."""
+    def _lack(self, outcome: Outcome, quiet: bool) -> list[int]:
+        """Return the voters that have to be told of an outcome; ``quiet``: of the vote, only the heir was.
+
+        Who has joined a leader tells all, as they remember that it looked for another one. The heir that
+        leads tells those who voted for it, and would wait for the others. Else it is those who look for a
+        leader by another vote, or in another round: what they said while this election was about to end was
+        no better, so that nothing answered it, and they would say it again at their next resend, a minute
+        later maybe.
+        """
         me, voters = self.electorate.me, self.electorate.voters
         if not self.options.early_finalize or me not in voters:
             return []
-        return [self._send(sid, vote, round_) for sid in sorted(voters - {me})]
-
-    def _tell_others(self, vote: Vote, round_: int) -> list[Send]:
-        """Tell voters that look for a leader by another vote, or in another round, that we have one.
-
-        What they said while this election was about to end was no better, so that nothing answered it; they
-        would say it again at their next resend, a minute later maybe.
-        """
-        if not self.options.early_finalize or self.electorate.me not in self.electorate.voters:
-            return []
-        return [
-            self._send(sid, vote, round_)
-            for sid, heard in sorted(self._said.items())
-            if heard.state is PeerState.LOOKING
-            and (heard.vote, heard.round) != (vote, round_)
-            and sid in self.electorate.voters
-        ]
+        if outcome.settled is Settled.JOINED and not quiet:
+            return sorted(voters - {me})
+        said = {sid: heard for sid, heard in sorted(self._said.items()) if sid in voters}
+        if outcome.settled is Settled.ACCEPTED:
+            return list(said)
+        looking = {sid: heard for sid, heard in said.items() if heard.state is PeerState.LOOKING}
+        if quiet:
+            knows = outcome.vote.leader if self.succession.acceptance is not None else None
+            return [sid for sid in looking if sid != knows]
+        ours = outcome.vote, outcome.round
+        return [sid for sid, heard in looking.items() if (heard.vote, heard.round) != ours]
 
     def _greet(self) -> list[Effect]:
         if self.election is not None or self.leaving or self.current_vote is None:

@@ -73,6 +73,8 @@ class Election:
     _wake_at: float = attrs.field(default=0.0, init=False)
     _held_until: float | None = attrs.field(default=None, init=False)
     """When this member casts its own vote at the latest, where it holds it back."""
+    _quiet_until: float | None = attrs.field(default=None, init=False)
+    """When it tells others its vote for the heir at the latest, where that alone is told at first."""
     _looking: set[int] = attrs.field(factory=set, init=False)
     """Voters that were heard to look for a leader, in whichever round."""
     _resend_s: float = attrs.field(init=False)
@@ -87,7 +89,7 @@ class Election:
         """Propose the initial vote to every voter, at once or when it is held back no more."""
         self._wake_at = now + self._resend_s
         if not (self.may_hold and self._awaits_better()):
-            return self._finish(now, self._propose(self.initial, self.electorate.me))
+            return self._finish(now, self._propose(now, self.initial, self.electorate.me))
         self._held_until = now + HOLD_BACK_S
         return self._finish(now, [])
 
@@ -95,7 +97,10 @@ class Election:
         """Nothing was heard until the time asked for: decide what is agreed, else repeat the proposal."""
         if self._held_until is not None:
             self._wake_at = now + self._resend_s
-            return self._finish(now, self._propose(self.initial, self.electorate.me))
+            return self._finish(now, self._propose(now, self.initial, self.electorate.me))
+        if self._quiet_until is not None and now >= self._quiet_until:
+            self._quiet_until = None
+            return self._finish(now, self._broadcast())
         if self._agreed_since is not None:
             self.outcome = Outcome(self.proposal, self.round, Settled.WAIT)
             return []
@@ -127,8 +132,8 @@ class Election:
             return []
         return self._finish(now, self._take(now, sender, heard))
 
-    def ask_again(self, now: float) -> list[Effect]:
-        """Ask again for what may be accepted: a promise has ended."""
+    def go_on(self, now: float) -> list[Effect]:
+        """Take in that what may be accepted was, or was not, or that it may be now: a promise has ended."""
         return self._finish(now, [])
 
     def lose(self, now: float, sid: int) -> list[Effect]:
@@ -144,26 +149,22 @@ class Election:
         """Vote where that is held back in vain, take in what was sent to oneself, then say when to wake."""
         until = self._held_until
         if until is not None and not self._over and not (now < until and self._awaits_better()):
-            effects += self._propose(self.initial, self.electorate.me)
+            effects += self._propose(now, self.initial, self.electorate.me)
         while self._loopback and not self._over:
             self._loopback = False
             effects += self._take(now, self.electorate.me, self._own_notification())
-        if not self._over:
+        may_accept = None if self.failed else self.succession.ask(self.proposal, self.round, self.history[1])
+        if may_accept is None and not self._over:  # else it goes on once that is answered
             self._settle_early()
-        if self._agreed_since is not None and self.succession.reserved is not None:
-            effects = self._ask(effects)
         if not self._over:
-            effects.append(WakeAt(self._wake_at if self._held_until is None else self._held_until))
-        return effects
+            effects.append(WakeAt(self._next_wake))
+        return effects if may_accept is None else [*effects, may_accept]
 
-    def _ask(self, effects: list[Effect]) -> list[Effect]:
-        """Ask for what may be accepted; a vote that the heir is still to be told waits for the answer."""
-        may_accept = self.succession.ask(self.proposal, self.round, self.history[1])
-        if may_accept is None:
-            return effects
-        votes = [each for each in effects if isinstance(each, Send) and each.to == may_accept.heir]
-        others = [each for each in effects if each not in votes]
-        return [*others, attrs.evolve(may_accept, otherwise=votes[-1] if votes else None)]
+    @property
+    def _next_wake(self) -> float:
+        if self._held_until is not None:
+            return self._held_until
+        return self._wake_at if self._quiet_until is None else min(self._wake_at, self._quiet_until)
 
     def _settle_early(self) -> None:
         if not self.options.early_finalize:
@@ -177,14 +178,14 @@ class Election:
             self.outcome = Outcome(self.proposal, self.round, settled)
 
     @property
-    def all_voted(self) -> bool:
-        """Whether everybody who is not gone has voted for the proposal."""
-        return settled_early(self.electorate, self.votes, self._mine, self.gone) is not None
-
-    @property
     def holds_back(self) -> bool:
         """Whether this member has not voted yet: nobody is told its proposal then."""
         return self._held_until is not None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether only the heir is told of the vote for it."""
+        return self._quiet_until is not None
 
     @property
     def favours_me(self) -> bool:
@@ -293,9 +294,9 @@ class Election:
             # against the initial vote: a proposal of the round that we leave is nobody's vote in the next
             convinced = self._is_better(heard.vote, self.initial)
             best, because = (heard.vote, sender) if convinced else (self.initial, self.electorate.me)
-            effects += self._propose(best, because)
+            effects += self._propose(now, best, because)
         elif self._is_better(heard.vote, self.proposal):
-            effects += self._propose(heard.vote, sender)
+            effects += self._propose(now, heard.vote, sender)
         self.votes[sender] = CastVote(heard.vote, heard.round)
         if self.electorate.agree(self.votes, self._mine):
             self._agreed_since = now
@@ -307,6 +308,11 @@ class Election:
         """Believe in an established leader once a quorum, and the leader itself, say that it leads."""
         assert heard.state is not None
         claim = CastVote(heard.vote, heard.round, heard.state, heard.version)
+        leads = heard.state is PeerState.LEADING and sender == heard.vote.leader
+        if leads and heard.round == self.round and self.succession.holds(heard.vote):
+            # what it leads is what this member has accepted, and a quorum with it
+            self.outcome = Outcome(heard.vote, heard.round, Settled.JOINED)
+            return
         if heard.round == self.round:
             # stored as version 0 and compared as it came, as ZooKeeper does: among claims of our own round
             # a versioned one then asks for the same leader only
@@ -359,10 +365,16 @@ class Election:
         silent = (self.present & self.electorate.voters) - self.gone - self._looking
         return any(sid > me and sid != self.left and weight(sid) > 0 for sid in silent)
 
-    def _propose(self, vote: Vote, because: int) -> list[Effect]:
-        self.proposal, self._held_until = vote, None
+    def _propose(self, now: float, vote: Vote, because: int) -> list[Effect]:
+        self.proposal, self._held_until, self._quiet_until = vote, None, None
         self.succession.propose(vote)
-        return [Proposed(vote, self.round, because), *self._broadcast()]
+        proposed = Proposed(vote, self.round, because)
+        if self.succession.open_offer(vote, self.round, self.history[1]) is None:
+            return [proposed, *self._broadcast()]
+        # it may be all that the heir waits for, and all that the others wait for is its word
+        self._quiet_until = now + HOLD_BACK_S
+        self._loopback = True
+        return [proposed]
 
     def _broadcast(self) -> list[Effect]:
         told = self._own_notification()

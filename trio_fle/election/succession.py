@@ -2,8 +2,8 @@
 
 A leader's learners agree with it on an epoch once it is elected: it proposes one, and a quorum accepts it.
 Where all is known beforehand, that needs no messages of its own. The *heir*, whom each has reserved the next
-epoch for, offers that with its vote for itself; who finds that a quorum votes for it accepts it, and says so
-with its own vote, or soon after. ARCHITECTURE.md, "The heir", has the reasons why that is safe.
+epoch for, offers that with its vote for itself; whoever votes for it too accepts that, and says so with its
+own vote, or soon after. ARCHITECTURE.md, "The heir", has the reasons why that is safe.
 """
 
 from collections.abc import Callable
@@ -73,21 +73,25 @@ class Succession:
         return self._offer is not None and bool(self.accepted_by) and is_quorum(self.accepted_by | {self.me})
 
     def ask(self, mine: Vote, round_: int, zxid: int) -> MayAccept | None:
-        """Return what may be accepted, once, by one that votes with a quorum.
+        """Return what may be accepted by one whose vote is ``mine``, once."""
+        if self._asked or (offer := self.open_offer(mine, round_, zxid)) is None:
+            return None
+        self._asked = True
+        return MayAccept(mine.leader, offer.epoch, offer.lease_s)
+
+    def open_offer(self, mine: Vote, round_: int, zxid: int) -> Offer | None:
+        """Return the offer that one whose vote is ``mine`` may accept, and has not.
 
         The heir must have voted for itself in this very round, and hold what this member holds: ``zxid`` is
         the last one here.
         """
         reserved, heard = self.reserved, self._heard
-        if reserved is None or heard is None or self._asked or self.acceptance is not None:
+        if reserved is None or heard is None or self.acceptance is not None:
             return None
         offer = heard.rider
         if (heard.vote, heard.round) != (mine, round_) or mine.zxid != zxid or not isinstance(offer, Offer):
             return None
-        if offer.epoch != reserved.epoch or offer.lease_s > reserved.lease_s:
-            return None
-        self._asked = True
-        return MayAccept(reserved.heir, offer.epoch, offer.lease_s)
+        return offer if offer.epoch == reserved.epoch and offer.lease_s <= reserved.lease_s else None
 
     def ask_again(self) -> None:
         """Forget that it was asked for."""

@@ -9,9 +9,9 @@ import structlog
 import trio
 
 from trio_fle.election.events import (
-    Accepted,
     Adopted,
     Agreed,
+    Answered,
     Back,
     Decided,
     Effect,
@@ -169,10 +169,7 @@ class ElectionTask:
             case WakeAt(at):
                 self._wake_at = at
             case MayAccept():
-                if self.may_accept(effect):
-                    self._step(Accepted())
-                elif effect.otherwise is not None:
-                    self._carry_out(effect.otherwise)
+                self._step(Answered(self.may_accept(effect)))
             case OfferAccepted(sender):
                 self.offer_accepted(sender)
             case Decided():

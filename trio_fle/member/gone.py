@@ -18,6 +18,8 @@ from trio_fle.zab import Promise
 
 _FIRST_S: Final = 0.005
 _MAX_S: Final = 0.2
+_TURNS: Final = 2
+"""How many turns of the event loop others have before the first dial: a vote is sent in them."""
 _AT_ONCE: Final = 2
 """Dials that another one follows as soon as they have come to nothing."""
 
@@ -37,6 +39,8 @@ class GoneLeader:
     transport: Transport
     log: structlog.typing.FilteringBoundLogger
     nursery: trio.Nursery = attrs.field(init=False)
+    suspected: bool = attrs.field(default=False, init=False)
+    """Whether the leader that was followed last is likely to be gone, and was not asked yet."""
     _asked: dict[int, tuple[Promise, trio.CancelScope]] = attrs.field(factory=dict, init=False)
 
     def heard_looking(self, sender: int) -> None:
@@ -46,6 +50,7 @@ class GoneLeader:
 
     def find_out(self) -> None:
         """Begin to ask about what is promised at present, unless that was begun before."""
+        self.suspected = False
         for promise in self.commitments.promises:
             self._find_out(promise)
 
@@ -71,6 +76,8 @@ class GoneLeader:
         """Dial the leader until nobody listens there, or the promise is over or was renewed."""
         commitments, pauses_s = self.commitments, Backoff(_FIRST_S, _MAX_S)
         pauses_s.next()
+        for _ in range(_TURNS):
+            await trio.lowlevel.checkpoint()
         with scope:
             for number in itertools.count(1):
                 if promise not in commitments.promises or commitments.clock() >= promise.until:

@@ -49,8 +49,11 @@ class Learners:
                 link.up_to_date()
 
     async def hang_up(self, resignation: QuorumPacket) -> None:
-        """Have all know at once that it is over; the tasks that serve them may take longer to end."""
-        for link in list(self._links):
+        """Have all know at once that it is over; the tasks that serve them may take longer to end.
+
+        The highest id first: it is likely to lead next, and all others will wait for it.
+        """
+        for link in sorted(self._links, key=lambda each: each.sid, reverse=True):
             await link.link.hang_up(resignation if link.synced else None)
 
     def add(self, link: LearnerHandler) -> None:

@@ -223,28 +223,29 @@ class Member:
         self._stopped.set()
 
     async def _live(self) -> None:
-        state = PeerState.LOOKING
         while (decided := await self._elect()) is not None:
-            self._log_state(state, decided.state, decided.vote.leader, decided.vote.epoch)
+            self._log_state(PeerState.LOOKING, decided.state, decided.vote.leader, decided.vote.epoch)
             self.looking.begin(decided.round)
             await self.membership.settle()
             reason = await self._play(decided)
             if self._phase is Phase.BROADCAST:
                 self._pauses.reset()
             self._set_phase(Phase.ELECTION)
-            epoch = self.commitments.stored.epoch
-            self._log_state(decided.state, PeerState.LOOKING, None, epoch, reason=reason)
+            stored = self.commitments.stored
+            self._log_state(decided.state, PeerState.LOOKING, None, stored.epoch, reason=reason)
             if self._stopping:
                 return
             if decided.state is PeerState.OBSERVING:
                 await trio.sleep(self.rng.uniform(0, self.config.observer_election_delay_ms / 1000))
-            reserved = await self._succession.reserved()
-            self._look(reserved=reserved)
+            # of a leader that is only silent it may never be known that it has ended
+            ended = self.gone.suspected or self.commitments.promise is None
+            self._look(reserved=await self._succession.reserved() if ended else None)
+            if self.gone.suspected:
+                self.gone.find_out()
 
     def _look(self, *, again: bool = False, reserved: Reserved | None = None) -> None:
         stored, lost, self._lost = self.commitments.stored, self._lost, None
-        candidate = self._candidacy.decide()
-        look = Look(stored.zxid, stored.epoch, candidate, again, lost, reserved)
+        look = Look(stored.zxid, stored.epoch, self._candidacy.decide(), again, lost, reserved)
         self.election.put(self.config.myid, look)
 
     async def _elect(self) -> Decided | None:
@@ -348,8 +349,7 @@ class Member:
         finally:
             if self.config.learner_type is LearnerType.OBSERVER:
                 self._zxid = learner.zxid
-            if learner.left_by_leader:
-                self.gone.find_out()
+            self.gone.suspected = learner.left_by_leader
             if learner.absent:
                 self._lost = learner.leader
 
