@@ -11,7 +11,7 @@ from trio_fle.errors import PeerError, StorageError
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.decisions import QuorumPort
 from trio_fle.member.offered import Offered
-from trio_fle.member.succession import RESERVE_AFTER_S, RESERVE_AGAIN_AFTER_S
+from trio_fle.member.succession import LINGER_S, RESERVE_AFTER_S, RESERVE_AGAIN_AFTER_S
 from trio_fle.sim.conditions import Conditions, Latency
 from trio_fle.sim.members.disk import VirtualDisk
 from trio_fle.sim.members.ensemble import VirtualEnsemble, captured_log, ensemble_of
@@ -247,6 +247,25 @@ async def test_a_silent_leader_is_replaced_as_ever(autojump_clock: MockClock) ->
         await trio.sleep(3 * LEASE_S)
         assert witness.leader() == 2
         assert ensemble.running[2].member._succession.offered is None
+
+
+async def test_whoever_elects_deals_later_with_the_end_of_its_leaders_connection(
+    autojump_clock: MockClock,
+) -> None:
+    async with watched(FIVE) as (ensemble, _, witness):
+        await ready(ensemble)
+        manager = ensemble.running[1].member.manager
+        ensemble.kill(5)
+        while not ensemble.running[4].leads():  # noqa: ASYNC110
+            await trio.sleep(0.0001)
+        assert 5 in manager.connected
+        await trio.sleep(LINGER_S)
+        assert 5 not in manager.connected
+        ensemble.kill(3)
+        await trio.sleep(0.001)
+        assert 3 not in manager.connected, "it led nobody"
+        await trio.sleep(2)
+        assert witness.leader() == 4
 
 
 async def test_who_accepts_tells_the_heir_alone(autojump_clock: MockClock) -> None:

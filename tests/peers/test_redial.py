@@ -126,6 +126,26 @@ async def test_a_broken_connection_is_dialled_again_at_once(autojump_clock: Mock
         nursery.cancel_scope.cancel()
 
 
+async def test_the_end_of_a_connection_may_be_dealt_with_later(autojump_clock: MockClock) -> None:
+    net = VirtualNetwork()
+    two = Node(net, 2, (1, 2, 3))
+    two.manager.linger_s = lambda sid: 0.01 if sid == 1 else 0.0
+    (listener,) = await net.host("x").listen([address_of(1)])
+    async with trio.open_nursery() as nursery:
+        await start_all(nursery, [two])
+        stream, caller = await listener.accept(), await call(two, 3)
+        await trio.sleep(5)
+        ended = trio.current_time()
+        await stream.aclose()
+        await caller.stream.aclose()
+        await wait_all_tasks_blocked()
+        assert two.manager.connected == {1}, "no other one waits"
+        await listener.accept()
+        assert trio.current_time() - ended == pytest.approx(0.01)
+        assert two.named("peer.disconnected")[-1]["peer"] == 1
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_peer_that_hangs_up_at_once_is_not_dialled_in_a_tight_loop(autojump_clock: MockClock) -> None:
     net = VirtualNetwork()
     two = Node(net, 2, (1, 2))

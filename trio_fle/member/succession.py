@@ -27,6 +27,10 @@ from trio_fle.member.offered import Offered
 RESERVE_AFTER_S: Final = 0.05
 """How long after a leader was found: whoever elects has better things to do."""
 
+LINGER_S: Final = 0.01
+"""How much later the end of the leader's election connection is dealt with, where its heir is known: nobody
+waits for it, and whoever elects has better things to do."""
+
 RESERVE_AGAIN_AFTER_S: Final = 1.0
 """How long after another heir has come up: servers that come and go cost the disk no more than that."""
 
@@ -45,11 +49,14 @@ class Succession:
     role: Callable[[], tuple[Learner | None, Leading | None]]
     offered: Offered | None = attrs.field(default=None, init=False)
     """What this member offers in the present election."""
+    _leader: int | None = attrs.field(default=None, init=False)
+    """The last leader whose heir was named."""
 
     def __attrs_post_init__(self) -> None:
         self.election.may_accept = self._may_accept
         self.election.offer_accepted = self._offer_accepted
         self.commitments.freed = self._freed
+        self.membership.manager.linger_s = self._linger_s
 
     async def run(self) -> NoReturn:
         """Keep the next epoch reserved for whoever is the heir, for ever."""
@@ -60,6 +67,8 @@ class Succession:
             fresh = self.commitments.stored.heir is None
             await trio.sleep(RESERVE_AFTER_S if fresh else RESERVE_AGAIN_AFTER_S)
             if self._lacks() and (heir := self._heir()) is not None:
+                learner = self.role()[0]
+                self._leader = None if learner is None else learner.leader
                 await self.commitments.reserve(heir)
 
     def _lacks(self) -> bool:
@@ -104,6 +113,9 @@ class Succession:
         self.offered = Offered(epoch, self.commitments.clock(), port.opened, electorate.current)
         # this process was started again, maybe: what it offered then has another number
         return Reserved(epoch, me, self.membership.config.sync_s, self.rng.getrandbits(63))
+
+    def _linger_s(self, sid: int) -> float:
+        return LINGER_S if sid == self._leader else 0.0
 
     def _offer_accepted(self, sid: int) -> None:
         if self.offered is not None:

@@ -55,6 +55,8 @@ class Connection:
     """Whether a configuration names the peer."""
     told: bool = True
     """Whether the log tells of it; otherwise only the debug log does."""
+    linger_s: Callable[[int], float] = lambda sid: 0.0
+    """How long its end may wait to be dealt with."""
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     promoted: trio.Event = attrs.field(factory=trio.Event, init=False)
     promoted_at: float = attrs.field(default=0.0, init=False)
@@ -135,6 +137,7 @@ async def _receive_frames(
     arrivals, frames = Arrivals(connection.stream), FrameBuffer()
     allowance = TokenBucket(burst=STRANGER_PER_S, per_s=STRANGER_PER_S, clock=trio.current_time)
     bad_at: list[float] = []
+    end = ConnectionLostError("closed by peer")
     try:
         while chunk := await arrivals.receive_some(_CHUNK_BYTES):
             for body in frames.feed(chunk):
@@ -151,8 +154,10 @@ async def _receive_frames(
                 connection.heard = True
                 deliver(connection.peer, notification)
     except trio.BrokenResourceError as error:
-        raise ConnectionLostError(_cause(error, "connection reset")) from error
-    raise ConnectionLostError("closed by peer")
+        end = ConnectionLostError(_cause(error, "connection reset"))
+    if (pause_s := connection.linger_s(connection.peer)) > 0:
+        await trio.sleep(pause_s)
+    raise end
 
 
 def _tolerate(bad_at: list[float]) -> None:
