@@ -2,12 +2,10 @@
 
 import abc
 import enum
+import socket
 from collections.abc import Callable
 
 import attrs
-import trio
-
-from trio_fle.peers.streams import Arrivals, send_all
 
 _READ_BYTES = 4096
 
@@ -21,53 +19,50 @@ class Role(enum.Enum):
 
 @attrs.define(eq=False)
 class Probe(abc.ABC):
-    """Asks one member, one question at a time, and connects as needed. Who is asked has no other CPU: that a
-    question is cheap counts here, too."""
+    """Asks one member on loopback, one question at a time, and connects as needed.
+
+    Only reading waits, and nothing is decoded that was the same before: to ask must cost little. ``OSError``
+    where the connection is refused or broken is an answer too, None.
+    """
 
     port: int
-    _stream: trio.SocketStream | None = attrs.field(default=None, init=False)
-    _arrivals: Arrivals = attrs.field(init=False)
+    ends: bool = attrs.field(default=False, init=False)
+    """Whether the connection is of no more use, now that the answer is whole."""
+    _socket: socket.socket | None = attrs.field(default=None, init=False)
 
-    async def ask(self) -> Role | None:
-        """Ask once. A refused or broken connection is the answer None; a silent one needs a time-out."""
-        try:
-            if self._stream is None:
-                await self._connect()
-            return await self._exchange()
-        except (OSError, trio.BrokenResourceError):
-            self.close()
-            return None
+    def ask(self) -> int:
+        """Send the question; return the descriptor where the answer is to be read from."""
+        if self._socket is None:
+            self._socket = socket.create_connection(("127.0.0.1", self.port))
+            self._socket.setblocking(False)
+        self._socket.send(self.question)
+        return self._socket.fileno()
+
+    @property
+    @abc.abstractmethod
+    def question(self) -> bytes:
+        """What is sent."""
 
     @abc.abstractmethod
-    async def _exchange(self) -> Role | None:
-        """Ask over the connection and read the answer."""
+    def hear(self) -> tuple[Role | None] | None:
+        """Read what has arrived; return the role once the answer is whole, None while it is not."""
 
-    async def _connect(self) -> None:
-        socket = trio.socket.socket()
-        try:
-            await socket.connect(("127.0.0.1", self.port))
-        except BaseException:
-            socket.close()
-            raise
-        self._stream = trio.SocketStream(socket)
-        self._arrivals = Arrivals(self._stream)
+    def _read(self) -> bytes:
+        assert self._socket is not None
+        return self._socket.recv(_READ_BYTES)
 
-    async def _say(self, words: bytes) -> None:
-        assert self._stream is not None
-        await send_all(self._stream, words)
-
-    async def _hear(self) -> bytes:
-        """Return some of the answer."""
-        data = await self._arrivals.receive_some(_READ_BYTES)
-        if not data:
-            raise trio.BrokenResourceError("closed within an answer")
+    def _hear(self) -> bytes:
+        """Read some of an answer that goes on."""
+        if not (data := self._read()):
+            raise ConnectionResetError("closed within an answer")
         return data
 
     def close(self) -> None:
-        """Close the connection without waiting for anybody."""
-        if self._stream is not None:
-            self._stream.socket.close()
-            self._stream = None
+        """Close the connection; the next question opens another."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self.ends = False
 
 
 @attrs.define(eq=False)
@@ -77,49 +72,74 @@ class HttpProbe(Probe):
     request: bytes
     judge: Callable[[int, bytes], Role | None]
     """Makes a role of status code and body."""
+    _data: bytes = attrs.field(default=b"", init=False)
     _before: tuple[bytes, Role | None] = attrs.field(default=(b"", None), init=False)
-    """The answer before, and what it meant: mostly it is the same, and who asks is to cost little."""
+    """The answer before, and what it meant."""
 
-    async def _exchange(self) -> Role | None:
-        await self._say(self.request)
-        data = await self._hear()
-        if data == self._before[0]:
-            return self._before[1]
-        first = data
-        while b"\r\n\r\n" not in data:
-            data += await self._hear()
-        head, _, body = data.partition(b"\r\n\r\n")
+    @property
+    def question(self) -> bytes:
+        """The request."""
+        return self.request
+
+    def hear(self) -> tuple[Role | None] | None:
+        """Read up to the end of the body."""
+        self._data += self._hear()
+        if self._data == self._before[0]:
+            self._data = b""
+            return (self._before[1],)
+        head, end, body = self._data.partition(b"\r\n\r\n")
+        if not end:
+            return None
         fields = dict(line.lower().split(b":", 1) for line in head.split(b"\r\n")[1:])
-        length = int(fields[b"content-length"])
-        while len(body) < length:
-            body += await self._hear()
+        if len(body) < int(fields[b"content-length"]):
+            return None
         role = self.judge(int(head.split(None, 2)[1]), body)
-        if fields.get(b"connection", b"").strip() == b"close":
-            self.close()
-        elif first == data:
-            self._before = data, role
-        return role
+        self._before, self._data = (self._data, role), b""
+        self.ends = fields.get(b"connection", b"").strip() == b"close"
+        return (role,)
+
+    def close(self) -> None:
+        """Forget half an answer too."""
+        super().close()
+        self._data = b""
 
 
 @attrs.define(eq=False)
 class WordProbe(Probe):
     """A four-letter word of ZooKeeper, which answers and closes: a connection for each."""
 
-    async def _exchange(self) -> Role | None:
-        await self._say(b"srvr")
-        data = b""
-        while chunk := await self._arrivals.receive_some(_READ_BYTES):
-            data += chunk
-        self.close()
-        if b"Mode: leader" in data:
-            return Role.LEADER
-        return Role.FOLLOWER if b"Mode: follower" in data else None
+    _data: bytes = attrs.field(default=b"", init=False)
+
+    @property
+    def question(self) -> bytes:
+        """The word that tells the role."""
+        return b"srvr"
+
+    def hear(self) -> tuple[Role | None] | None:
+        """Read up to the end of the stream."""
+        if chunk := self._read():
+            self._data += chunk
+            return None
+        self.ends = True
+        if b"Mode: leader" in self._data:
+            return (Role.LEADER,)
+        return (Role.FOLLOWER if b"Mode: follower" in self._data else None,)
+
+    def close(self) -> None:
+        """Forget half an answer too."""
+        super().close()
+        self._data = b""
 
 
 @attrs.define(eq=False)
 class LetterProbe(Probe):
     """One byte there and one back, over one connection: ``L``, ``F`` or something else."""
 
-    async def _exchange(self) -> Role | None:
-        await self._say(b"?")
-        return {b"L": Role.LEADER, b"F": Role.FOLLOWER}.get(await self._hear())
+    @property
+    def question(self) -> bytes:
+        """Any byte."""
+        return b"?"
+
+    def hear(self) -> tuple[Role | None] | None:
+        """Read the letter."""
+        return ({b"L": Role.LEADER, b"F": Role.FOLLOWER}.get(self._hear()),)

@@ -127,19 +127,43 @@ def test_whoever_told_the_heir_alone_goes_with_its_word() -> None:
     assert [each.to for each in sent(effects)] == [2], "nobody else has to be told anything"
 
 
-@pytest.mark.parametrize(
-    "heard",
-    [
-        pytest.param(claim("LEADING", 4, 3), id="it leads in another round"),
-        pytest.param(claim("FOLLOWING", 4, 2), id="it does not lead"),
-    ],
-)
-def test_not_with_another_one(heard: Notification) -> None:
-    one = lost(1, 4, 5)
+def test_also_in_a_round_to_which_another_voter_has_brought_the_heir() -> None:
+    one = bound()
+    one.hear(3, offering(3, 7))
+    assert one.fle.round == 7
+    assert one.last_sent(3).rider == Acceptance(6, 3), "it holds still"
+    one.hear(3, claim("LEADING", 3, 8))
+    assert (one.fle.state, one.fle.round, one.fle.voted_in) == (PeerState.FOLLOWING, 8, 8)
+
+
+def test_not_where_it_does_not_lead() -> None:
+    one = bound()
+    one.hear(3, claim("FOLLOWING", 3, 2))
+    assert one.fle.state is PeerState.LOOKING
+
+
+def test_who_was_heard_before_tells_all_that_it_has_joined() -> None:
+    one = lost(1, 4, 5).wait(2 * HOLD_BACK_S)
+    assert one.last_sent(2).vote.leader == 1
     one.hear(4, offering(4))
     one.step(Answered(True))
-    one.hear(4, heard)
+    assert [each.to for each in sent(one.hear(4, claim("LEADING", 4, 2)))] == [2, 3, 4, 5]
+
+
+def test_votes_that_came_early_decide_nothing_before_the_answer() -> None:
+    one = Driver(1, ensemble_of(5), EARLY).look()
+    for sid in (2, 3, 4, 5):
+        one.hear(sid, looking(5))
+    one.wait(1)
+    one.hear(4, offering(4))
+    for sid in (2, 3):
+        one.hear(sid, looking(4, 2))
+    effects = one.step(Look(0, 0, lost=5, reserved=Reserved(6, 4, 2.0)))
+    assert asked(effects)
     assert one.fle.state is PeerState.LOOKING
+    told = sent(one.step(Answered(True)))
+    assert one.fle.state is PeerState.FOLLOWING
+    assert [each.notification.rider for each in told if each.to == 4] == [Acceptance(6, 3)]
 
 
 def test_the_word_of_an_heir_is_no_quorum_for_one_that_accepted_nothing() -> None:
@@ -242,6 +266,28 @@ def test_but_not_for_one_that_votes_for_another() -> None:
     assert one.fle.election is not None
     assert one.fle.election.proposal.leader == 4
     assert one.last_sent(3).rider is None
+
+
+def test_nor_for_one_that_has_led_and_looks_again_without_an_offer() -> None:
+    one = bound()
+    one.hear(3, looking(3, 3))
+    one.hear(4, looking(4, 3))
+    assert one.fle.election is not None
+    assert (one.fle.election.proposal.leader, one.fle.round) == (4, 3)
+
+
+def test_nor_for_longer_than_a_lease_for_one_that_is_silent() -> None:
+    one = bound().wait(OFFER.lease_s - 0.01)
+    one.hear(4, looking(4, 3))
+    assert one.fle.round == 2
+    before = len(one.effects)
+    one.wait(0.01)
+    told = sent([effect for _, effect in one.effects[before:]])
+    assert {each.to for each in told} == {2, 3, 4, 5}, "whoever has moved on answers"
+    assert {each.notification.rider for each in told} == {None}
+    one.hear(4, looking(4, 3))
+    assert one.fle.election is not None
+    assert (one.fle.election.proposal.leader, one.fle.round) == (4, 3)
 
 
 def test_nor_for_one_that_is_gone() -> None:

@@ -4,9 +4,10 @@ import attrs
 import pytest
 import trio
 from trio.testing import MockClock
-from witness import FIVE, THREE, isolate, watched
+from witness import FIVE, THREE, isolate, separate, watched
 
 from trio_fle.election.electorate import Electorate
+from trio_fle.election.options import ElectionOptions
 from trio_fle.errors import PeerError, StorageError
 from trio_fle.member.commitments import Commitments
 from trio_fle.member.decisions import QuorumPort
@@ -335,6 +336,53 @@ async def test_an_heir_that_dies_before_anybody_has_linked_with_it_is_found_gone
         await trio.sleep(2)
         assert witness.leader() == 3
         assert witness.led[-1][0] - began < 1 < LEASE_S
+
+
+@pytest.mark.parametrize("then", ["hangs", "is cut off", "loses its followers"])
+async def test_who_accepted_and_did_not_hear_the_word_is_bound_for_a_lease_at_most(
+    then: str, autojump_clock: MockClock
+) -> None:
+    """The heir leads without it, and later it is needed for a quorum, which looks in another round."""
+    async with watched(FIVE) as (ensemble, net, witness):
+        net.conditions = Conditions(Latency(0.0005))
+        ensemble.nursery.start_soon(net.run)
+        await ready(ensemble)
+        ensemble.kill(5)
+        while ensemble.running[3].member.commitments.stored.accepted_epoch < 2:  # noqa: ASYNC110
+            await trio.sleep(0.0001)
+        separate(net, 3, 4)
+        await trio.sleep(3)
+        assert witness.leader() == 4
+        match then:
+            case "hangs":
+                ensemble.hang(4)
+            case "is cut off":
+                isolate(net, 4, FIVE)
+            case _:
+                ensemble.kill(1)
+                await trio.sleep(3)
+                net.mend_all()
+        await trio.sleep(4 * LEASE_S)
+        assert [member.leads() for member in ensemble.running.values()].count(True) == 1
+
+
+@pytest.mark.parametrize("case", ["the heir is no candidate", "the heir is gone too"])
+async def test_where_nothing_is_offered_the_end_of_the_leader_is_known_as_soon_as_it_matters(
+    case: str, autojump_clock: MockClock
+) -> None:
+    async with watched(FIVE) as (ensemble, net, _):
+        net.conditions = Conditions(Latency(0.0005))
+        ensemble.nursery.start_soon(net.run)
+        if case == "the heir is no candidate":
+            ensemble.own_options = {4: ElectionOptions(candidate=False)}
+        await ready(ensemble)
+        if case == "the heir is gone too":
+            ensemble.crash(4)
+        ensemble.kill(5)
+        began = trio.current_time()
+        while not ensemble.running[3].leads():  # noqa: ASYNC110
+            await trio.sleep(0.0002)
+        assert trio.current_time() - began < LINGER_S
 
 
 async def test_an_acceptance_that_comes_late_holds_nobody_to_what_it_was_released_from(

@@ -129,7 +129,11 @@ async def test_a_broken_connection_is_dialled_again_at_once(autojump_clock: Mock
 async def test_the_end_of_a_connection_may_be_dealt_with_later(autojump_clock: MockClock) -> None:
     net = VirtualNetwork()
     two = Node(net, 2, (1, 2, 3))
-    two.manager.linger_s = lambda sid: 0.01 if sid == 1 else 0.0
+
+    async def linger(sid: int) -> None:
+        await trio.sleep(0.01 if sid == 1 else 0)
+
+    two.manager.linger = linger
     (listener,) = await net.host("x").listen([address_of(1)])
     async with trio.open_nursery() as nursery:
         await start_all(nursery, [two])

@@ -195,6 +195,15 @@ class Settled(enum.Enum):
 
 
 @attrs.frozen
+class Outcome:
+    """The leader that an election named, in which round, and what settled it."""
+
+    vote: Vote
+    round: int
+    settled: Settled
+
+
+@attrs.frozen
 class Decided:
     """The election is over: from now on this member is in ``state`` under ``vote.leader``."""
 

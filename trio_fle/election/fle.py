@@ -26,6 +26,7 @@ from trio_fle.election.events import (
     NewerConfig,
     OfferAccepted,
     OracleSaid,
+    Outcome,
     Send,
     Settled,
     Silence,
@@ -33,7 +34,7 @@ from trio_fle.election.events import (
     WakeAt,
 )
 from trio_fle.election.options import ElectionOptions
-from trio_fle.election.round import Election, Outcome
+from trio_fle.election.round import Election
 from trio_fle.election.succession import Succession
 from trio_fle.ensemble import Ensemble
 from trio_fle.vote import LearnerType, PeerState, Vote, round_after
@@ -298,12 +299,12 @@ class FastLeaderElection:
         return [] if may_accept is None else [may_accept]
 
     def _take_answer(self, now: float, answered: Answered) -> list[Effect]:
+        self.succession.answer(now, accepted=answered.accepted)
         told = self._tell_heir() if answered.accepted else []
         return told if self.election is None else self._carry_on(now, told + self.election.go_on(now))
 
     def _tell_heir(self) -> list[Effect]:
         """Tell the heir that its epoch is accepted, unless this member has changed its mind since."""
-        self.succession.accept()
         election, vote, round_ = self.election, self.current_vote, self.voted_in
         if election is not None:
             vote, round_ = election.proposal, election.round
@@ -356,29 +357,29 @@ class FastLeaderElection:
         # non-voters that asked at any time are told, lest they wait for their next resend or keep a leader
         # that is none any more
         told = [self._send(sid, outcome.vote, self.round) for sid in self.askers]
-        lack = self._lack(outcome, election.is_quiet)
+        lack = self._lack(outcome, election)
         told += [self._send(sid, outcome.vote, outcome.round) for sid in lack]
         return [WakeAt(math.inf), decided, *told, *self._greet()]
 
-    def _lack(self, outcome: Outcome, quiet: bool) -> list[int]:
-        """Return the voters that have to be told of an outcome; ``quiet``: of the vote, only the heir was.
+    def _lack(self, outcome: Outcome, election: Election) -> list[int]:
+        """Return the voters that have to be told of an outcome.
 
-        Who has joined a leader tells all, as they remember that it looked for another one. The heir that
-        leads tells those who voted for it, and would wait for the others. Else it is those who look for a
-        leader by another vote, or in another round: what they said while this election was about to end was
-        no better, so that nothing answered it, and they would say it again at their next resend, a minute
-        later maybe.
+        Who has joined a leader tells all that remember that it looked for another one. The heir that leads
+        tells those who voted for it, and would wait for the others. Else it is those who look for a leader by
+        another vote, or in another round, or were not told of this vote yet: what they said while this
+        election was about to end was no better, so that nothing answered it, and they would say it again at
+        their next resend, a minute later maybe.
         """
         me, voters = self.electorate.me, self.electorate.voters
         if not self.options.early_finalize or me not in voters:
             return []
-        if outcome.settled is Settled.JOINED and not quiet:
+        if outcome.settled is Settled.JOINED and election.was_heard:
             return sorted(voters - {me})
         said = {sid: heard for sid, heard in sorted(self._said.items()) if sid in voters}
         if outcome.settled is Settled.ACCEPTED:
             return list(said)
         looking = {sid: heard for sid, heard in said.items() if heard.state is PeerState.LOOKING}
-        if quiet:
+        if election.is_quiet:
             knows = outcome.vote.leader if self.succession.acceptance is not None else None
             return [sid for sid in looking if sid != knows]
         ours = outcome.vote, outcome.round

@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from trio_fle.election.electorate import Electorate
-from trio_fle.election.events import Agreed, Effect, Ignored, Proposed, Send, Settled, WakeAt
+from trio_fle.election.events import Agreed, Effect, Ignored, Outcome, Proposed, Send, Settled, WakeAt
 from trio_fle.election.finalize import settled_early
 from trio_fle.election.options import ElectionOptions
 from trio_fle.election.succession import Succession
@@ -21,18 +21,8 @@ from trio_fle.wire import Notification
 OBSERVER_RESEND_MAX_S: Final = 1.0
 """Voters tell observers nothing unasked; so an observer never waits a minute before it asks again."""
 
-
 HOLD_BACK_S: Final = 0.01
 """How long who has lost its leader holds its own vote back, at most, for that of a voter with a higher id."""
-
-
-@attrs.frozen
-class Outcome:
-    """The leader that an election named, in which round, and what settled it."""
-
-    vote: Vote
-    round: int
-    settled: Settled
 
 
 @attrs.define
@@ -69,6 +59,8 @@ class Election:
     """Votes of this round (ZooKeeper's recvset)."""
     claims: dict[int, CastVote] = attrs.field(factory=dict, init=False)
     """What settled servers said, of any round (outofelection)."""
+    was_heard: bool = attrs.field(default=False, init=False)
+    """Whether the others were told of any vote in this election."""
     _agreed_since: float | None = attrs.field(default=None, init=False)
     _wake_at: float = attrs.field(default=0.0, init=False)
     _held_until: float | None = attrs.field(default=None, init=False)
@@ -98,8 +90,9 @@ class Election:
         if self._held_until is not None:
             self._wake_at = now + self._resend_s
             return self._finish(now, self._propose(now, self.initial, self.electorate.me))
-        if self._quiet_until is not None and now >= self._quiet_until:
-            self._quiet_until = None
+        expired = self.succession.expire(now)
+        if expired or (self._quiet_until is not None and now >= self._quiet_until):
+            self._quiet_until = None  # expired: who has moved on meanwhile answers
             return self._finish(now, self._broadcast())
         if self._agreed_since is not None:
             self.outcome = Outcome(self.proposal, self.round, Settled.WAIT)
@@ -154,7 +147,7 @@ class Election:
             self._loopback = False
             effects += self._take(now, self.electorate.me, self._own_notification())
         may_accept = None if self.failed else self.succession.ask(self.proposal, self.round, self.history[1])
-        if may_accept is None and not self._over:  # else it goes on once that is answered
+        if not (self._over or self.succession.awaits_answer):
             self._settle_early()
         if not self._over:
             effects.append(WakeAt(self._next_wake))
@@ -164,7 +157,8 @@ class Election:
     def _next_wake(self) -> float:
         if self._held_until is not None:
             return self._held_until
-        return self._wake_at if self._quiet_until is None else min(self._wake_at, self._quiet_until)
+        at = self._wake_at if self._quiet_until is None else min(self._wake_at, self._quiet_until)
+        return at if self.succession.acceptance is None else min(at, self.succession.until)
 
     def _settle_early(self) -> None:
         if not self.options.early_finalize:
@@ -273,7 +267,8 @@ class Election:
         election would come to nothing, again and again. The leader that it followed last may have forgotten
         its epoch, if it was one of ours and crashed, and lacks nothing for that.
         """
-        if not self.electorate.better(new, than) or self.succession.holds(self.proposal):
+        bound = self.succession.holds(self.proposal) and new.leader != self.proposal.leader
+        if bound or not self.electorate.better(new, than):
             return False
         if self.electorate.candidate or self.electorate.me not in self.electorate.current.voters:
             return True
@@ -286,8 +281,9 @@ class Election:
         effects: list[Effect] = []
         if heard.round < self.round:
             return effects  # answered already; a vote of a finished round must not count in this one
-        if heard.round > self.round and self.succession.holds(self.proposal):
-            return effects  # whom it votes for may lead already, and says so, in this round
+        bound = self.succession.holds(self.proposal) and sender != self.proposal.leader
+        if heard.round > self.round and bound:
+            return effects  # whom it votes for may lead already, and says so
         if heard.round > self.round:
             self.round = heard.round
             self.votes.clear()
@@ -309,8 +305,9 @@ class Election:
         assert heard.state is not None
         claim = CastVote(heard.vote, heard.round, heard.state, heard.version)
         leads = heard.state is PeerState.LEADING and sender == heard.vote.leader
-        if leads and heard.round == self.round and self.succession.holds(heard.vote):
-            # what it leads is what this member has accepted, and a quorum with it
+        if leads and self.succession.holds(heard.vote):
+            # what this member has accepted, and a quorum with it; in a newer round, maybe
+            self.round = heard.round
             self.outcome = Outcome(heard.vote, heard.round, Settled.JOINED)
             return
         if heard.round == self.round:
@@ -377,7 +374,7 @@ class Election:
         return [proposed]
 
     def _broadcast(self) -> list[Effect]:
-        told = self._own_notification()
+        self.was_heard, told = True, self._own_notification()
         me = self.electorate.me
         self._loopback = me in self.electorate.voters
         others = [sid for sid in sorted(self.electorate.voters) if sid != me]

@@ -6,12 +6,13 @@ epoch for, offers that with its vote for itself; whoever votes for it too accept
 own vote, or soon after. ARCHITECTURE.md, "The heir", has the reasons why that is safe.
 """
 
+import math
 from collections.abc import Callable
 
 import attrs
 
 from trio_fle.election.events import MayAccept, Reserved
-from trio_fle.vote import Vote
+from trio_fle.vote import PeerState, Vote
 from trio_fle.wire import Acceptance, Notification, Offer
 
 
@@ -25,6 +26,10 @@ class Succession:
     """Who has accepted the own offer."""
     acceptance: Acceptance | None = attrs.field(default=None, init=False)
     """Of the heir's offer, once this member has accepted it."""
+    until: float = attrs.field(default=math.inf, init=False)
+    """How long it binds this member's vote: a lease, as the promise that goes with it."""
+    awaits_answer: bool = attrs.field(default=False, init=False)
+    """Whether it is not known yet if what was asked for was accepted."""
     _offer: Offer | None = attrs.field(default=None, init=False)
     _heard: Notification | None = attrs.field(default=None, init=False)
     """The last vote of the heir for itself that carried an offer."""
@@ -48,8 +53,8 @@ class Succession:
 
     def hear(self, sender: int, heard: Notification) -> bool:
         """Take in what rides on the vote of a voter; True where the own offer is accepted by one more."""
-        if self._is_heir(sender) and heard.vote.leader != sender:
-            self.lose(sender)  # it leads no epoch that it has offered: it votes for another one
+        if self._is_heir(sender) and not self._may_lead_as_offered(sender, heard):
+            self.lose(sender)
         match heard.rider:
             case Offer() if self._is_heir(sender) and heard.vote.leader == sender:
                 self._heard = heard
@@ -58,6 +63,19 @@ class Succession:
                     self.accepted_by.add(sender)
                     return True
         return False
+
+    def _may_lead_as_offered(self, heir: int, heard: Notification) -> bool:
+        """Whether the heir may lead what was accepted, or does.
+
+        It leads no epoch that it has offered once it votes for another one, or looks for a leader without
+        that offer: then it has led, and given up.
+        """
+        accepted, offer = self.acceptance, heard.rider
+        if heard.vote.leader != heir:
+            return False
+        if accepted is None or heard.state is not PeerState.LOOKING:
+            return True
+        return isinstance(offer, Offer) and (offer.epoch, offer.number) == (accepted.epoch, accepted.number)
 
     def lose(self, sid: int) -> None:
         """Forget what the heir was told, where that is gone, or votes for another one."""
@@ -76,7 +94,7 @@ class Succession:
         """Return what may be accepted by one whose vote is ``mine``, once."""
         if self._asked or (offer := self.open_offer(mine, round_, zxid)) is None:
             return None
-        self._asked = True
+        self._asked = self.awaits_answer = True
         return MayAccept(mine.leader, offer.epoch, offer.lease_s)
 
     def open_offer(self, mine: Vote, round_: int, zxid: int) -> Offer | None:
@@ -97,11 +115,19 @@ class Succession:
         """Forget that it was asked for."""
         self._asked = False
 
-    def accept(self) -> None:
-        """Note that the heir's offer was accepted."""
+    def answer(self, now: float, *, accepted: bool) -> None:
+        """Note whether the heir's offer was accepted at ``now``."""
+        self.awaits_answer = False
         offer = None if self._heard is None else self._heard.rider
-        if isinstance(offer, Offer):
-            self.acceptance = Acceptance(offer.epoch, offer.number)
+        if accepted and isinstance(offer, Offer):
+            self.acceptance, self.until = Acceptance(offer.epoch, offer.number), now + offer.lease_s
+
+    def expire(self, now: float) -> bool:
+        """Forget what was accepted once that binds no more; True where it was to be forgotten."""
+        if self.acceptance is None or now < self.until:
+            return False
+        self.acceptance = self._heard = None
+        return True
 
     def _is_heir(self, sid: int) -> bool:
         return self.reserved is not None and self.reserved.heir == sid != self.me

@@ -54,8 +54,8 @@ class ElectionTask:
     may not be, ``adopted`` with each configuration that the election has adopted, and from whom,
     ``voter_looking`` with each voter that looks for a leader while this member has one, ``heard_looking``
     with every sender that is heard LOOKING at all, ``may_accept`` where an epoch rides on the votes: it says
-    whether that was accepted; ``offer_accepted`` with each voter that accepted ours. They and ``manager`` are
-    set before it runs.
+    whether that was accepted; ``offer_accepted`` with each voter that accepted ours, ``agreed`` whenever a
+    quorum agrees. They and ``manager`` are set before it runs.
     """
 
     fle: FastLeaderElection
@@ -69,6 +69,7 @@ class ElectionTask:
     heard_looking: Callable[[int], None] = attrs.field(init=False)
     may_accept: Callable[[MayAccept], bool] = attrs.field(init=False)
     offer_accepted: Callable[[int], None] = attrs.field(init=False)
+    agreed: Callable[[], None] = attrs.field(default=lambda: None, init=False)
     _texts: ConfigTexts = attrs.field(init=False)
     _wake_at: float = attrs.field(default=math.inf, init=False)
     _told_round: int | None = attrs.field(default=None, init=False)
@@ -154,8 +155,14 @@ class ElectionTask:
                 await trio.lowlevel.checkpoint()
 
     def _step(self, event: Event) -> None:
+        asked = None
         for effect in self.fle.step(trio.current_time(), event):
-            self._carry_out(effect)
+            if isinstance(effect, MayAccept):
+                asked = effect
+            else:
+                self._carry_out(effect)
+        if asked is not None:  # at last: what comes of it is newer than the rest
+            self._step(Answered(self.may_accept(asked)))
         if (election := self.fle.election) is None:
             self._favoured = False
         elif self._favoured != (favoured := election.favours_me):
@@ -168,8 +175,6 @@ class ElectionTask:
                 self._tell(to, notification)
             case WakeAt(at):
                 self._wake_at = at
-            case MayAccept():
-                self._step(Answered(self.may_accept(effect)))
             case OfferAccepted(sender):
                 self.offer_accepted(sender)
             case Decided():
@@ -189,6 +194,7 @@ class ElectionTask:
             case Proposed():
                 self._log_proposal(effect)
             case Agreed(vote, round_):
+                self.agreed()
                 self.log.debug(
                     "election.agreed", round=round_, leader=vote.leader, epoch=vote.epoch, zxid=vote.zxid
                 )

@@ -28,8 +28,8 @@ RESERVE_AFTER_S: Final = 0.05
 """How long after a leader was found: whoever elects has better things to do."""
 
 LINGER_S: Final = 0.01
-"""How much later the end of the leader's election connection is dealt with, where its heir is known: nobody
-waits for it, and whoever elects has better things to do."""
+"""How much later the end of the leader's election connection is dealt with, at most, where its heir is named:
+whoever elects has better things to do, and if all goes well nobody waits for what comes of it."""
 
 RESERVE_AGAIN_AFTER_S: Final = 1.0
 """How long after another heir has come up: servers that come and go cost the disk no more than that."""
@@ -49,14 +49,15 @@ class Succession:
     role: Callable[[], tuple[Learner | None, Leading | None]]
     offered: Offered | None = attrs.field(default=None, init=False)
     """What this member offers in the present election."""
-    _leader: int | None = attrs.field(default=None, init=False)
-    """The last leader whose heir was named."""
+    _matters: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set once an election waits to know who is gone."""
 
     def __attrs_post_init__(self) -> None:
         self.election.may_accept = self._may_accept
         self.election.offer_accepted = self._offer_accepted
         self.commitments.freed = self._freed
-        self.membership.manager.linger_s = self._linger_s
+        self.election.agreed = self._agreed
+        self.membership.manager.linger = self._linger
 
     async def run(self) -> NoReturn:
         """Keep the next epoch reserved for whoever is the heir, for ever."""
@@ -67,8 +68,6 @@ class Succession:
             fresh = self.commitments.stored.heir is None
             await trio.sleep(RESERVE_AFTER_S if fresh else RESERVE_AGAIN_AFTER_S)
             if self._lacks() and (heir := self._heir()) is not None:
-                learner = self.role()[0]
-                self._leader = None if learner is None else learner.leader
                 await self.commitments.reserve(heir)
 
     def _lacks(self) -> bool:
@@ -114,8 +113,24 @@ class Succession:
         # this process was started again, maybe: what it offered then has another number
         return Reserved(epoch, me, self.membership.config.sync_s, self.rng.getrandbits(63))
 
-    def _linger_s(self, sid: int) -> float:
-        return LINGER_S if sid == self._leader else 0.0
+    async def _linger(self, sid: int) -> None:
+        """Wait while the end of the election connection with a leader is of no use to anybody."""
+        fle = self.election.fle
+        if fle.election is not None:
+            left, named = fle.election.left, fle.succession.reserved is not None
+        else:
+            vote, named = fle.current_vote, self.commitments.stored.heir is not None
+            left = None if vote is None else vote.leader
+        if named and sid == left:
+            with trio.move_on_after(LINGER_S):
+                await self._matters.wait()
+
+    def _agreed(self) -> None:
+        """Deal with such ends now: an election that agrees on no offer waits to know who is gone."""
+        election = self.election.fle.election
+        if election is None or not election.is_quiet:
+            self._matters.set()
+            self._matters = trio.Event()
 
     def _offer_accepted(self, sid: int) -> None:
         if self.offered is not None:

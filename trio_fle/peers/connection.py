@@ -55,8 +55,8 @@ class Connection:
     """Whether a configuration names the peer."""
     told: bool = True
     """Whether the log tells of it; otherwise only the debug log does."""
-    linger_s: Callable[[int], float] = lambda sid: 0.0
-    """How long its end may wait to be dealt with."""
+    linger: Callable[[int], Awaitable[None]] | None = None
+    """Returns when the end of a connection with that server is to be dealt with; None: at once."""
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     promoted: trio.Event = attrs.field(factory=trio.Event, init=False)
     promoted_at: float = attrs.field(default=0.0, init=False)
@@ -155,8 +155,8 @@ async def _receive_frames(
                 deliver(connection.peer, notification)
     except trio.BrokenResourceError as error:
         end = ConnectionLostError(_cause(error, "connection reset"))
-    if (pause_s := connection.linger_s(connection.peer)) > 0:
-        await trio.sleep(pause_s)
+    if connection.linger is not None:
+        await connection.linger(connection.peer)
     raise end
 
 

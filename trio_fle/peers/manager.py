@@ -6,7 +6,7 @@ lower one dials only to be dialled back: it *knocks*. Source: ``QuorumCnxManager
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -66,8 +66,8 @@ class ConnectionManager:
     deliver: Deliver
     log: structlog.typing.FilteringBoundLogger
     present: Callable[[int, bool], None] = lambda sid, there: None
-    linger_s: Callable[[int], float] = lambda sid: 0.0
-    """How long the end of the connection with a server may wait to be dealt with."""
+    linger: Callable[[int], Awaitable[None]] | None = None
+    """Returns when the end of the connection with a server is to be dealt with; None: at once."""
     redial_max_s: float = REDIAL_MAX_S
     """Longest wait between two dials of a peer that does not answer; counts from ``set_peers`` on."""
     malformed: int = attrs.field(default=0, init=False)
@@ -334,7 +334,7 @@ class ConnectionManager:
         peer.served += 1
         peer.connections += 1
         connection.number = peer.connections
-        connection.known, connection.linger_s = peer.sid in self._configured, self.linger_s
+        connection.known, connection.linger = peer.sid in self._configured, self.linger
         source = (connection.address.host, peer.sid)
         connection.told = connection.known and self._told.admit(source) is not None
         serve = partial(
