@@ -40,7 +40,7 @@ verify: $(VENV)/installed-dev  ## Elect 100,000 times under faults, in virtual t
 	@$(BIN)/trio-fle simulate --faults members --runs 3000 --jobs $(JOBS) $(VERIFY)
 	@$(BIN)/trio-fle simulate --faults cores --runs 34000 --jobs $(JOBS) $(VERIFY)
 
-explore: $(VENV)/installed-dev  ## Play every order of events of three servers, within bounds (3 minutes)
+explore: $(VENV)/installed-dev  ## Play every order of events of three servers, within bounds (6 minutes)
 	@$(BIN)/trio-fle simulate --explore 700000
 
 mutants: $(VENV)/installed-dev  ## Plant faults in the package, one at a time, for the simulators to catch

@@ -1,11 +1,14 @@
 """Exhaustive exploration: within small bounds all is well, and what is planted is found."""
 
+import attrs
 import pytest
 
 from trio_fle.election.electorate import Electorate
-from trio_fle.sim.explore.breadth_first import Bounds, explore
+from trio_fle.sim.explore.bounds import HEIRS, Bounds
+from trio_fle.sim.explore.breadth_first import explore
+from trio_fle.sim.explore.heirs import Successor
 from trio_fle.sim.explore.replica import Out, Replica
-from trio_fle.sim.invariants import PROMISES_ARE_KEPT, VOTE_HAS_QUORUM, ViolationError
+from trio_fle.sim.invariants import ONE_ACTS, PROMISES_ARE_KEPT, VOTE_HAS_QUORUM, ViolationError
 
 
 def test_the_first_elections() -> None:
@@ -47,3 +50,37 @@ def test_a_disk_that_forgets_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         explore(Bounds(elections=2, crashes=1))
     assert violation.value.invariant == PROMISES_ARE_KEPT
     assert len(violation.value.what.splitlines()) == 3, "a crash and a restart"
+
+
+@pytest.mark.parametrize("bounds", HEIRS)
+def test_an_epoch_that_rides_on_votes(bounds: Bounds) -> None:
+    report = explore(attrs.evolve(bounds, states=15_000))
+    assert report.states >= 15_000
+
+
+def test_what_was_accepted_with_a_vote_and_is_forgotten_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Successor, "highest", property(lambda server: server.accepted))
+    with pytest.raises(ViolationError) as violation:
+        explore(HEIRS[0])
+    assert violation.value.invariant == PROMISES_ARE_KEPT
+    assert "frees 3" in violation.value.what
+
+
+def test_an_heir_whose_port_refuses_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Successor, "listens", Replica.listens)
+    with pytest.raises(ViolationError) as violation:
+        explore(HEIRS[0])
+    assert violation.value.invariant == ONE_ACTS
+
+
+def test_a_leader_that_was_not_proven_to_have_ended_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    proven = Successor._accept_reserved
+
+    def unproven(replica: Successor, heir: int, epoch: int, *, own: bool = False) -> bool:
+        replica.promised, replica.ended = None, replica.accepted
+        return proven(replica, heir, epoch, own=own)
+
+    monkeypatch.setattr(Successor, "_accept_reserved", unproven)
+    with pytest.raises(ViolationError) as violation:
+        explore(HEIRS[1])
+    assert violation.value.invariant in (PROMISES_ARE_KEPT, ONE_ACTS)

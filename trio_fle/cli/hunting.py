@@ -11,7 +11,8 @@ import trio
 from trio_fle.cli.exits import NO, STOPPED, Exit
 from trio_fle.sim.campaign import Failure, Run, Tally, WorkerError, play_all, share_out, shrink
 from trio_fle.sim.cores.run import count_faults, run_cores
-from trio_fle.sim.explore.breadth_first import STANDARD, explore
+from trio_fle.sim.explore.bounds import STANDARD
+from trio_fle.sim.explore.breadth_first import explore
 from trio_fle.sim.invariants import ViolationError
 from trio_fle.sim.members.play import run_members
 from trio_fle.sim.members.story import draw
@@ -119,6 +120,7 @@ def explore_all(states: int) -> None:
         except ViolationError as violation:
             raise Exit(str(violation), NO) from violation
         begins = "settled" if bounds.settled else "starting"
+        begins += f", with an heir, {len(bounds.first)} steps on" if bounds.heirs else ""
         whole = "all" if not report.frontier else f"{report.frontier} of them left unexpanded"
         click.echo(
             f"3 servers {begins}, each begins up to {bounds.elections} elections, {bounds.crashes} crashes, "

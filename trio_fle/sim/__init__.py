@@ -5,7 +5,8 @@ Nothing in here is needed by a member that runs; the command ``trio-fle simulate
 
 from trio_fle.sim.conditions import Conditions, Latency
 from trio_fle.sim.cores.run import run_cores
-from trio_fle.sim.explore.breadth_first import Bounds, explore
+from trio_fle.sim.explore.bounds import Bounds
+from trio_fle.sim.explore.breadth_first import explore
 from trio_fle.sim.invariants import Checker, ViolationError
 from trio_fle.sim.measure import Case, Host, Sample, Setup, sample
 from trio_fle.sim.members.ensemble import VirtualEnsemble, VirtualMember

@@ -10,8 +10,11 @@ says at any time. From one server to another one notification is under way; a ne
 A write, and the first proposal of a leader that is free, come at once: what others do meanwhile commutes
 with them. A server that writes may crash instead.
 
+An heir (``Bounds.heirs``) is left out unless asked for: elections with it have many more steps.
+
 Left out: time, and so leases. A promise binds until the port of its leader refuses, or that leader proposes.
-All three have the same history, vote, and may be elected.
+All three have the same history, vote, and may be elected. So *one acts* is asked of leaders that are
+established, whatever their leases say; and that a quorum is bound to each of them as long as it is.
 
 How the invariants correspond to those of the published TLA+ specifications (Disalg-ICS-NJU,
 ``FastLeaderElection.tla``, ``ZkV3_7_0.tla`` and ``Zab.tla``):
@@ -28,7 +31,7 @@ How the invariants correspond to those of the published TLA+ specifications (Dis
 *TotalOrder*, ...
 ============================  ==========================================================================
 
-*epochs grow*, *accepted once* and *promises are kept* have no counterpart there.
+*epochs grow*, *one acts*, *accepted once* and *promises are kept* have no counterpart there.
 """
 
 from array import array
@@ -39,59 +42,16 @@ import attrs
 
 from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import build_ensemble
-from trio_fle.sim.explore.moves import Action, actions, at, close, linked, send, tell
-from trio_fle.sim.explore.replica import END, Follow, Out, Replica
+from trio_fle.sim.explore.bounds import SIDS, Bounds, Report
+from trio_fle.sim.explore.heirs import Successor
+from trio_fle.sim.explore.moves import Action, actions, at, check_leaders, close, linked, send, tell
+from trio_fle.sim.explore.replica import END, Out, Replica
+from trio_fle.sim.explore.roles import Follow
 from trio_fle.sim.invariants import ENDS, Checker, ViolationError
 
-SIDS: Final = (1, 2, 3)
+FAULTS: Final = ("crash", "leave", "hurries off", "reset")
 State = tuple[Any, ...]
 """Numbers of the servers' states, both kinds of channels, who led which epoch, losses, crashes and haste."""
-
-
-@attrs.frozen
-class Bounds:
-    """How far the exploration goes.
-
-    ``elections`` counts those that one server begins, its first included; ``losses`` the connections that are
-    reset. ``settled``: it begins with a leader that all follow, else with three servers that start.
-    ``hasty`` counts the roles that are given up while something is under way.
-    """
-
-    elections: int = 2
-    crashes: int = 1
-    losses: int = 0
-    hasty: int = 0
-    settled: bool = True
-    states: int = 400_000
-    early_finalize: bool = True
-
-
-STANDARD: Final = (
-    Bounds(elections=1, crashes=0, settled=False),
-    Bounds(elections=1, crashes=0, settled=False, early_finalize=False),
-    Bounds(elections=2, crashes=1),
-    Bounds(elections=2, crashes=0, losses=1),
-    Bounds(elections=3, crashes=1, hasty=1),
-)
-"""What is explored unless told otherwise: three servers that start, and what may become of three settled."""
-
-
-@attrs.frozen
-class Report:
-    """What was explored.
-
-    ``frontier`` states were not expanded since ``Bounds.states`` was reached. From ``led`` states all servers
-    that live can come to follow one leader; ``bounded`` are those in which somebody would begin one election
-    more than ``Bounds`` allows. ``replicas`` are different states of single servers.
-    """
-
-    states: int
-    transitions: int
-    depth: int
-    frontier: int
-    led: int
-    bounded: int
-    replicas: int
 
 
 @attrs.define(eq=False)
@@ -133,20 +93,20 @@ class Explorer:
     def _begin(self) -> None:
         ensemble = build_ensemble({f"server.{sid}": f"h{sid}:{sid}:{1000 + sid}" for sid in SIDS}, 0)
         options = ElectionOptions(early_finalize=self.bounds.early_finalize)
-        replicas = [self._number(Replica(sid, ensemble, options)) for sid in SIDS]
+        kind = Successor if self.bounds.heirs else Replica
+        replicas = [self._number(kind(sid, ensemble, options)) for sid in SIDS]
         state: State = (
             tuple(replicas), ((),) * 9, ((),) * 9, (),
             self.bounds.losses, self.bounds.crashes, self.bounds.hasty,
         )  # fmt: skip
         for sid in SIDS:
             state = self._next(state, ("start", sid)) or state
-        while self.bounds.settled and not self._is_led(state):
-            does = [
-                each
-                for each in self._actions(state)
-                if each[0] not in ("crash", "leave", "hurries off", "reset")
-            ]
+        while self.bounds.settled and not self._is_settled(state):
+            does = [each for each in self._actions(state) if each[0] not in FAULTS]
             state = self._next(state, does[0]) or state
+        for action in self.bounds.first:
+            assert action in set(self._actions(state)), action
+            state = self._next(state, action) or state
         self._add(state, 0, ("start", 0))
 
     def _number(self, replica: Replica) -> int:
@@ -182,6 +142,10 @@ class Explorer:
             raise ViolationError(
                 ENDS, 0.0, self._story(number, (), "nothing more happens, and nobody leads all")
             )
+
+    def _is_settled(self, state: State) -> bool:
+        does = [] if self._is_led(state) and not self.bounds.heirs else self._actions(state)
+        return self._is_led(state) and all(each[0] in FAULTS for each in does)
 
     def _is_led(self, state: State) -> bool:
         alive = [replica for replica in map(self._replicas.__getitem__, state[0]) if replica.core is not None]
@@ -229,8 +193,8 @@ class Explorer:
         for out in step[1]:
             self._carry_out(after, servers, channels, checker, out)
         if kind == "start":
-            step_on = self._meet(after, servers, channels, checker)
-            replicas = step_on
+            replicas = self._meet(after, servers, channels, checker)
+        check_leaders(servers, checker)
         return (
             replicas, tuple(channels[0]), tuple(channels[1]),
             tuple(sorted(checker.leaders.items())), losses, crashes, hasty,
@@ -253,6 +217,7 @@ class Explorer:
                 "hear": after.hear, "silence": after.silence, "written": after.written, "dial": after.dial,
                 "propose": after.propose, "crash": after.crash, "meets": lambda sid: after.note(sid, True),
                 "knows gone": lambda sid: after.note(sid, False), "greet": after.greet,
+                **after.own_events(),
             }  # fmt: skip
             outs = does[kind](*rest)
         if outs is None:

@@ -1,9 +1,11 @@
-"""What may happen next in an exploration, and what that does to the channels between servers."""
+"""What may happen next in an exploration, what that does to the channels, and who may lead meanwhile."""
 
 from collections.abc import Iterator
 from typing import Any, Final
 
-from trio_fle.sim.explore.replica import END, Follow, Lead, Replica
+from trio_fle.sim.explore.replica import END, Replica
+from trio_fle.sim.explore.roles import Follow, Lead
+from trio_fle.sim.invariants import ONE_ACTS, Checker, ViolationError
 
 UNDER_WAY: Final = 1
 """Notifications from one server to another; a newer one takes the place of the last."""
@@ -40,10 +42,12 @@ def actions(
         if server.core is None:
             yield "start", server.sid
             continue
-        yield from _own_actions(server, servers, _touches(told, server), _touches(sent, server), hasty > 0)
+        hears, takes = _touches(told, server), _touches(sent, server)
+        yield from _own_actions(server, servers, hears, takes, hasty > 0)
+        yield from server.own_actions(servers, not (hears or takes))
         yield from _news(server, servers, told)
         if crashes:
-            yield "crash", server.sid, False
+            yield from (("crash", server.sid, kept) for kept in server.may_keep)
     if losses:
         pairs = ((one, two) for one in servers for two in servers if one.sid < two.sid)
         yield from (("reset", one.sid, two.sid) for one, two in pairs if one.core and two.core)
@@ -68,13 +72,13 @@ def _own_actions(
     """Yield what a server may do by itself; ``hears`` and ``takes``: whether something is under way."""
     role, election = server.role, server.core.election if server.core is not None else None
     if election is not None:
-        if not hears or election.holds_back or election._agreed_since is not None:
+        waits = election.holds_back or election.is_quiet or election._agreed_since is not None
+        if waits or not hears:
             yield "silence", server.sid
         return
     dials = False
     if isinstance(role, Follow) and role.stage == 0:
-        free = _is_free(server, servers) or server.promised == role.leader
-        dials = free and isinstance(servers[role.leader - 1].role, Lead)
+        dials = _is_free(server, servers, role.leader) and isinstance(servers[role.leader - 1].role, Lead)
     if dials:
         yield "dial", server.sid
     if not (hears or takes or dials):
@@ -83,15 +87,15 @@ def _own_actions(
         yield "hurries off", server.sid
 
 
-def _is_free(server: Replica, servers: list[Replica]) -> bool:
+def _is_free(server: Replica, servers: list[Replica], towards: int) -> bool:
     """Whether no promise binds: its leader's port refuses, or there is none."""
-    return server.promised is None or not isinstance(servers[server.promised - 1].role, Lead)
+    return not any(servers[leader - 1].listens for leader in server.bound_to(towards))
 
 
 def _may_propose(server: Replica, servers: list[Replica]) -> bool:
     role = server.role
     waits = isinstance(role, Lead) and server.sid not in role.discovery.proposed.passed
-    return waits and _is_free(server, servers)
+    return waits and _is_free(server, servers, server.sid)
 
 
 def at(one: Replica, other: Replica) -> int:
@@ -128,3 +132,13 @@ def tell(server: Replica, other: Replica, notification: Any, told: list[Any]) ->
     number = at(server, other)
     if other.core is not None and told[number][-1:] != (notification,):
         told[number] = (*told[number][: UNDER_WAY - 1], notification)
+
+
+def check_leaders(servers: list[Replica], checker: Checker) -> None:
+    """Check that one is established at a time, and that a quorum has promised it to follow no other."""
+    led = [each.sid for each in servers if isinstance(each.role, Lead) and each.role.stage == 3]
+    checker.acting(0.0, led)
+    for leader in led:
+        bound = {each.sid for each in servers if each.keeps_promise(leader)} | {leader}
+        if not checker.is_quorum(bound):
+            raise ViolationError(ONE_ACTS, 0.0, f"{leader} may act as leader, and nobody is bound to it")

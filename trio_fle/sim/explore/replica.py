@@ -5,6 +5,7 @@ between. Every function here is deterministic, so whoever explores may remember 
 """
 
 import functools
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -22,6 +23,7 @@ from trio_fle.election.events import (
     Leave,
     Look,
     Proposed,
+    Reserved,
     Send,
     Settled,
     Silence,
@@ -29,6 +31,7 @@ from trio_fle.election.events import (
 from trio_fle.election.fle import FastLeaderElection
 from trio_fle.election.options import ElectionOptions
 from trio_fle.ensemble import Ensemble
+from trio_fle.sim.explore.roles import Follow, Lead, core_key, role_key
 from trio_fle.vote import LearnerType, PeerState, StateSummary, Vote, make_zxid
 from trio_fle.wire import Notification
 from trio_fle.zab import AheadError, Discovery
@@ -56,31 +59,6 @@ def clone(of: T) -> T:
 @functools.cache
 def _names(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in attrs.fields(kind))
-
-
-@attrs.define(eq=False)
-class Lead:
-    """A would-be leader: ``stage`` counts the gates passed, ``learners`` say how far each has come.
-
-    Stages: 0 nothing, 1 the epoch is settled, 2 accepted here, 3 established.
-    """
-
-    discovery: Discovery
-    stage: int = 0
-    learners: dict[int, int] = attrs.field(factory=dict)
-    """0 has said who it is, 1 was told all up to NEWLEADER, 2 has acknowledged, 3 is up to date."""
-
-
-@attrs.frozen
-class Follow:
-    """A learner.
-
-    Stages: 0 dials, 1 has said who it is, 2 accepts, 3 has accepted, 4 is synchronized.
-    """
-
-    leader: int
-    stage: int = 0
-    epoch: int = -1
 
 
 @attrs.define(eq=False)
@@ -117,12 +95,43 @@ class Replica:
             return self.sid if role.stage == 3 else None
         return role.leader if role is not None and role.stage == 4 else None
 
+    @property
+    def listens(self) -> bool:
+        """Whether its quorum port refuses nobody."""
+        return isinstance(self.role, Lead)
+
+    @property
+    def highest(self) -> int:
+        """The highest epoch that counts as accepted."""
+        return self.accepted
+
+    @property
+    def may_keep(self) -> tuple[bool, ...]:
+        """Whether a crash may find a write done while none is waited for."""
+        return (False,)
+
+    def bound_to(self, towards: int) -> tuple[int, ...]:
+        """Return whose port must refuse before a new epoch of ``towards`` may be acknowledged."""
+        return () if self.promised in (None, towards) else (self.promised,)
+
+    def keeps_promise(self, leader: int) -> bool:
+        """Whether it has promised ``leader`` to acknowledge no other, also as a process yet to be started."""
+        return leader == (self.followed if self.core is None else self.promised)
+
+    def own_actions(self, servers: "list[Replica]", idle: bool) -> Iterator[tuple[Any, ...]]:
+        """Yield what it may do beside what every server may; ``idle``: nothing is under way to or from it."""
+        yield from ()
+
+    def own_events(self) -> dict[str, Callable[..., list[Out]]]:
+        """Return what those actions are."""
+        return {}
+
     def key(self) -> tuple[Any, ...]:
         """Return all that its future depends on."""
         return (
             self.accepted, self.epoch, self.followed, self.promised, self.accepted_of, self.writing,
-            _role_key(self.role), tuple(sorted(self.said.items(), key=lambda item: item[0])), self.greeting,
-            self.looks, self.told, self.voted, self.chosen, _core_key(self.core),
+            role_key(self.role), tuple(sorted(self.said.items(), key=lambda item: item[0])), self.greeting,
+            self.looks, self.told, self.voted, self.chosen, core_key(self.core),
         )  # fmt: skip
 
     def copy(self) -> "Replica":
@@ -156,7 +165,7 @@ class Replica:
             self.options,
         )
         self.promised = self.followed
-        return [("holds", self.told, self.accepted), *self.look()]
+        return [("holds", self.told, self.highest), *self.look()]
 
     def crash(self, kept: bool) -> list[Out]:
         """Kill the process; a write under way is kept or lost."""
@@ -174,7 +183,11 @@ class Replica:
             outs = self._step(Leave())
         self.role = None
         self.looks += 1
-        return outs + self._step(Look(ZXID, self.epoch))
+        return outs + self._step(Look(ZXID, self.epoch, reserved=self.reserved()))
+
+    def reserved(self) -> Reserved | None:
+        """Return what may ride on the votes of the next election."""
+        return None
 
     def hear(self, sender: int, notification: Notification) -> list[Out]:
         """Hear a notification."""
@@ -268,7 +281,7 @@ class Replica:
         assert isinstance(self.role, Lead)
         self.promised = None
         discovery = self.role.discovery
-        discovery.propose(self.sid, self.accepted, discovery.summary)
+        discovery.propose(self.sid, self.highest, discovery.summary)
         return self.go_on(self.role)
 
     def go_on(self, role: Lead) -> list[Out]:
@@ -311,10 +324,13 @@ class Replica:
                 discovery.synchronize(sid, make_zxid(epoch, 0), first=first)
             case ("END",):
                 self._lose(role, sid)
-                synced = {each for each, stage in role.learners.items() if stage >= 2}
-                if role.stage == 3 and not discovery.electorate.is_quorum(synced | {self.sid}):
+                if role.stage == 3 and not discovery.electorate.is_quorum(self.linked(role) | {self.sid}):
                     return None
         return self.go_on(role)
+
+    def linked(self, role: Lead) -> set[int]:
+        """Return who follows, as far as it knows."""
+        return {sid for sid, stage in role.learners.items() if stage >= 2}
 
     def _lose(self, role: Lead, sid: int) -> None:
         if role.learners.pop(sid, None) is not None:
@@ -326,7 +342,8 @@ class Replica:
         """Reach the leader, being free, and say who we are."""
         role = self.role
         assert isinstance(role, Follow)
-        self.promised = None
+        if self.promised != role.leader:
+            self.promised = None
         self.role = attrs.evolve(role, stage=1)
         return [("send", role.leader, ("FOLLOWERINFO", self.accepted, self.epoch))]
 
@@ -340,9 +357,9 @@ class Replica:
                     return None
                 self.role = role = attrs.evolve(role, stage=2, epoch=epoch)
                 outs = self._step(Established(epoch))
-                if epoch > self.accepted:
+                if epoch > self.highest:
                     self.accepted_of = epoch, role.leader
-                elif role.leader == self.followed:
+                if (epoch, role.leader) == (self.accepted, self.followed):
                     return outs + self._accepted(role)
                 self.writing = epoch, self.epoch, role.leader
                 return outs
@@ -352,45 +369,3 @@ class Replica:
             case ("END",):
                 return None
         return []
-
-
-def _role_key(role: Lead | Follow | None) -> Any:
-    if not isinstance(role, Lead):
-        return role
-    discovery = role.discovery
-    gates = (discovery.proposed, discovery.synchronized)
-    return (
-        role.stage,
-        discovery.new_epoch,
-        tuple(sorted(role.learners.items())),
-        tuple((gate.open, tuple(sorted(gate.passed))) for gate in gates),
-    )
-
-
-def _core_key(core: FastLeaderElection | None) -> Any:
-    """Return what a core's future depends on; when things happened, and how often, is left out."""
-    if core is None:
-        return None
-    election = core.election
-    inner = None
-    if election is not None:
-        inner = (
-            election.proposal,
-            election.initial,
-            election._agreed_since is None,
-            tuple(sorted(election.votes.items(), key=lambda item: item[0])),
-            tuple(sorted(election.claims.items(), key=lambda item: item[0])),
-            frozenset(election._looking) if election.holds_back else None,
-        )
-    early = tuple((sid, heard) for sid, (_, heard) in core._early.items())
-    return (
-        core.state,
-        core.round,
-        core.current_vote,
-        core.voted_in,
-        core.leaving,
-        frozenset(core.gone),
-        frozenset(core.present),
-        early,
-        inner,
-    )
