@@ -22,10 +22,12 @@ HERE = Path(__file__).parent
 PACKAGE = HERE.parents[1] / "trio_fle"
 
 HUNT = """
+import attrs
 import sys
 from trio_fle.sim.campaign import play_all
 from trio_fle.sim.cores.run import run_cores
-from trio_fle.sim.explore.breadth_first import Bounds, explore
+from trio_fle.sim.explore.bounds import HEIRS, Bounds
+from trio_fle.sim.explore.breadth_first import explore
 from trio_fle.sim.invariants import ViolationError
 from trio_fle.sim.members.play import run_members
 
@@ -35,13 +37,15 @@ def story(run, first, runs):
         return f"{failure.seed}: {failure.what}"
 
 def exploration(first, runs):
-    for bounds in (
-        Bounds(elections=1, crashes=0, settled=False, states=200 * runs),
-        Bounds(elections=2, crashes=1, states=200 * runs),
-        Bounds(elections=2, crashes=0, losses=1, states=200 * runs),
-    ):
+    within = [
+        Bounds(elections=1, crashes=0, settled=False),
+        Bounds(elections=2, crashes=1),
+        Bounds(elections=2, crashes=0, losses=1),
+        *HEIRS,
+    ]
+    for number, bounds in enumerate(within[first:] + within[:first]):
         try:
-            explore(bounds)
+            explore(attrs.evolve(bounds, states=max(200 * runs, 0 if number else 20_000)))
         except ViolationError as violation:
             return f"{bounds}: {violation.invariant}: {violation.what.splitlines()[0]}"
 
@@ -98,7 +102,7 @@ class Mutant:
     by: str
     """The simulator that caught it when it was written."""
     seed: int = 0
-    """The first story that is tried."""
+    """The first story that is tried; of the explorer, the number of the first bounds."""
 
     @property
     def simulators(self) -> list[str]:
