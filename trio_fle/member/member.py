@@ -239,7 +239,7 @@ class Member:
                 await trio.sleep(self.rng.uniform(0, self.config.observer_election_delay_ms / 1000))
             # of a leader that is only silent it may never be known that it has ended
             ended = self.gone.suspected or self.commitments.promise is None
-            self._look(reserved=await self._succession.reserved() if ended else None)
+            self._look(reserved=await self._succession.reserved(ended))
             if self.gone.suspected:
                 self.gone.find_out()
 

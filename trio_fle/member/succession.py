@@ -90,15 +90,19 @@ class Succession:
         pending = electorate.seen.version > electorate.current.version or self.membership.lacks_version
         return votes and not pending and not electorate.has_oracle
 
-    async def reserved(self) -> Reserved | None:
+    async def reserved(self, ended: bool) -> Reserved | None:
         """Return what may ride on the votes of the next election; the heir listens from then on.
+
+        Nothing where the leader has not ``ended``, as far as can be told.
 
         Whoever accepts its offer takes a quorum port that refuses as a proof that it does not lead.
         """
         stored, electorate = self.commitments.stored, self.election.fle.electorate
         me = electorate.me
         self.offered = None
-        if stored.heir is None or stored.followed is None or not self._is_calm(self.election.fle):
+        if not ended or stored.heir is None or stored.followed is None:
+            return None
+        if not self._is_calm(self.election.fle):
             return None
         epoch = stored.accepted_epoch + 1
         if self.commitments.highest_epoch >= epoch:

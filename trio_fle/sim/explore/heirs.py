@@ -16,6 +16,7 @@ from trio_fle.election.events import (
     Answered,
     Decided,
     Effect,
+    Event,
     Freed,
     MayAccept,
     OfferAccepted,
@@ -27,8 +28,8 @@ from trio_fle.sim.explore.roles import Follow, Lead, succession_key
 from trio_fle.vote import make_zxid
 
 LEASE_S: Final = 1.0
-LATER_S: Final = 1.0
-"""When whoever told the heir alone of its vote tells all others."""
+LATER_S: Final = 0.5
+"""When whoever told the heir alone of its vote tells all others: what it accepted binds it still."""
 
 
 @attrs.define(eq=False)
@@ -208,6 +209,10 @@ class Successor(Replica):
             self.heir = None
         self.disk = None
 
+    def _step(self, event: Event) -> list[Out]:
+        assert self.core is not None
+        return self._carry_out_all(self.core.step(0.0, event))
+
     def _carry_out(self, effect: Effect, outs: list[Out]) -> None:
         match effect:
             case MayAccept(heir, epoch):
@@ -226,7 +231,9 @@ class Successor(Replica):
 
     def _carry_out_all(self, effects: list[Effect]) -> list[Out]:
         outs: list[Out] = []
-        for effect in effects:
+        for effect in sorted(
+            effects, key=lambda each: isinstance(each, MayAccept)
+        ):  # that one is answered last
             self._carry_out(effect, outs)
         return outs
 

@@ -61,6 +61,9 @@ def core_key(core: FastLeaderElection | None) -> Any:
             tuple(sorted(election.votes.items(), key=lambda item: item[0])),
             tuple(sorted(election.claims.items(), key=lambda item: item[0])),
             frozenset(election._looking) if election.holds_back else None,
+            election.was_heard,
+            core._left,
+            tuple(sorted(core._said.items(), key=lambda item: item[0])),
         )
     early = tuple((sid, heard) for sid, (_, heard) in core._early.items())
     return (
@@ -87,6 +90,4 @@ def succession_key(core: FastLeaderElection) -> Any:
         succession._heard,
         succession._asked,
     )
-    if election is None:
-        return rides
-    return rides, election.is_quiet, core._left, tuple(sorted(core._said.items(), key=lambda item: item[0]))
+    return rides if election is None else (rides, election.is_quiet)
