@@ -12,7 +12,7 @@ from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wa
 
 from trio_fle.admin.callers import Callers
 from trio_fle.admin.http import HttpServer
-from trio_fle.admin.response import JSON, Response
+from trio_fle.admin.response import JSON, TEXT, Response
 
 HOST = b"Host: member\r\n"
 GET = b"GET /%d HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -482,7 +482,9 @@ async def test_who_asks_the_same_again_is_told_what_holds_now(verb: bytes, autoj
 
     def answer(method: str, path: str, query: str) -> Response:
         asked.append(f"{method} {path} {query}")
-        return Response(200 if len(asked) % 6 < 3 else 503, told[len(asked) % 6])
+        leads = len(asked) % 6 < 3
+        headers = (("X-Leader-Epoch", "7"),) if leads else ()
+        return Response(200 if leads else 503, told[len(asked) % 6], JSON if leads else TEXT, headers)
 
     body = b"abc" if verb == b"POST" else b""
     head = b"%b /leader?x=1 HTTP/1.1\r\n" % verb + HOST
