@@ -8,17 +8,21 @@ from trio_fle.election.events import (
     Answered,
     Decided,
     Effect,
+    Established,
     Freed,
     Gone,
+    Leave,
     Look,
     MayAccept,
     OfferAccepted,
     Reserved,
     Send,
     Settled,
+    Silence,
 )
 from trio_fle.election.options import ElectionOptions
 from trio_fle.election.round import HOLD_BACK_S
+from trio_fle.election.telling import TELL_WITHIN_S
 from trio_fle.ensemble import Ensemble
 from trio_fle.vote import PeerState
 from trio_fle.wire import Acceptance, Notification, Offer
@@ -67,11 +71,47 @@ def test_its_election_ends_once_a_quorum_has_accepted() -> None:
     assert OfferAccepted(2) in effects
     (decided,) = (each for each in effects if isinstance(each, Decided))
     assert (decided.state, decided.settled) == (PeerState.LEADING, Settled.ACCEPTED)
-    told = [each.to for each in effects if isinstance(each, Send)]
-    assert told == [1, 2], "they would wait for the one that has not voted"
     # what comes later counts too
     assert heir.hear(4, attrs.evolve(claim("FOLLOWING", 3, 2), rider=Acceptance(6, 3))) == [OfferAccepted(4)]
     assert heir.hear(4, attrs.evolve(claim("FOLLOWING", 3, 2), rider=Acceptance(6, 3))) == []
+
+
+def leading() -> Driver:
+    heir = lost(3, 3, 5)
+    for sid in (1, 2):
+        effects = heir.hear(sid, attrs.evolve(looking(3, 2), rider=Acceptance(6, 3)))
+    assert heir.fle.state is PeerState.LEADING
+    assert to_whom(effects) == [], "they would call before it leads"
+    return heir
+
+
+def to_whom(effects: list[Effect]) -> list[int]:
+    return [each.to for each in effects if isinstance(each, Send)]
+
+
+def test_who_voted_for_the_heir_is_told_once_it_is_established() -> None:
+    heir = leading()
+    assert to_whom(heir.step(Established(6))) == [1, 2], "they would wait for the one that has not voted"
+    assert heir.last_sent(1).state is PeerState.LEADING
+    assert to_whom(heir.step(Established(6))) == []
+    assert to_whom(heir.wait(1).step(Silence())) == []
+
+
+def test_or_soon_where_that_takes_longer() -> None:
+    heir = leading().wait(TELL_WITHIN_S)
+    assert [heir.last_sent(sid).state for sid in (1, 2)] == [PeerState.LEADING] * 2
+    assert to_whom(heir.step(Established(6))) == []
+
+
+def test_who_has_given_up_meanwhile_tells_nobody_that_it_leads() -> None:
+    heir = leading()
+    heir.step(Leave())
+    assert to_whom(heir.wait(1).step(Established(6))) == []
+    again = leading()
+    again.step(Look(0, 0))
+    assert PeerState.LEADING not in {each.state for each in again.sent(1)}
+    again.wait(1)
+    assert PeerState.LEADING not in {each.state for each in again.sent(1)}
 
 
 @pytest.mark.parametrize("acceptance", [Acceptance(6, 2), Acceptance(7, 3)])

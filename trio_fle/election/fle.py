@@ -26,7 +26,6 @@ from trio_fle.election.events import (
     NewerConfig,
     OfferAccepted,
     OracleSaid,
-    Outcome,
     Send,
     Settled,
     Silence,
@@ -36,6 +35,7 @@ from trio_fle.election.events import (
 from trio_fle.election.options import ElectionOptions
 from trio_fle.election.round import Election
 from trio_fle.election.succession import Succession
+from trio_fle.election.telling import TELL_WITHIN_S, who_lacks
 from trio_fle.ensemble import Ensemble
 from trio_fle.vote import LearnerType, PeerState, Vote, round_after
 from trio_fle.wire import Notification
@@ -84,6 +84,8 @@ class FastLeaderElection:
     _received: int = attrs.field(default=0, init=False)
     succession: Succession = attrs.field(init=False)
     """What rides on the votes of the last election."""
+    _untold: list[Send] = attrs.field(factory=list, init=False)
+    """What is to be told once the epoch that was accepted with the votes is established."""
     askers: Askers = attrs.field(factory=Askers, init=False)
     """Non-voters that asked."""
     _answered: dict[int, Notification] = attrs.field(factory=dict, init=False)
@@ -100,11 +102,13 @@ class FastLeaderElection:
             case Heard():
                 return self._hear(now, event)
             case Silence():
-                return [] if self.election is None else self._carry_on(now, self.election.silence(now))
+                election = self.election
+                return self._tell() if election is None else self._carry_on(now, election.silence(now))
             case Look():
                 return self._look(now, event)
             case Leave():
                 self.leaving = True
+                self._untold.clear()
                 return [Greet(None)]
             case Gone(sid) | Back(sid):
                 return self._note_presence(now, sid, isinstance(event, Gone))
@@ -122,7 +126,7 @@ class FastLeaderElection:
             case Established(epoch):
                 if self.current_vote is not None:
                     self.current_vote = attrs.evolve(self.current_vote, epoch=epoch)
-                return self._greet()
+                return [*self._tell(), *self._greet()]
 
     def _look(self, now: float, look: Look) -> list[Effect]:
         if look.candidate is not None:
@@ -167,6 +171,7 @@ class FastLeaderElection:
         self.round = round_after(self.round)
         self._began, self._sent, self._received = now, 0, 0
         self._said.clear()
+        self._untold.clear()
         me, early = self.electorate.me, self.options.early_finalize
         # those that followed this member wait until it says that it leads no more
         followed = self._left not in (None, me) and me in self.electorate.voters
@@ -357,33 +362,16 @@ class FastLeaderElection:
         # non-voters that asked at any time are told, lest they wait for their next resend or keep a leader
         # that is none any more
         told = [self._send(sid, outcome.vote, self.round) for sid in self.askers]
-        lack = self._lack(outcome, election)
+        lack = who_lacks(outcome, election, self._said)
         told += [self._send(sid, outcome.vote, outcome.round) for sid in lack]
+        if outcome.settled is Settled.ACCEPTED:  # whoever is told calls, and we are about to lead
+            self._untold = told
+            return [WakeAt(now + TELL_WITHIN_S), decided, *self._greet()]
         return [WakeAt(math.inf), decided, *told, *self._greet()]
 
-    def _lack(self, outcome: Outcome, election: Election) -> list[int]:
-        """Return the voters that have to be told of an outcome.
-
-        Who has joined a leader tells all that remember that it looked for another one. The heir that leads
-        tells those who voted for it, and would wait for the others. Else it is those who look for a leader by
-        another vote, or in another round, or were not told of this vote yet: what they said while this
-        election was about to end was no better, so that nothing answered it, and they would say it again at
-        their next resend, a minute later maybe.
-        """
-        me, voters = self.electorate.me, self.electorate.voters
-        if not self.options.early_finalize or me not in voters:
-            return []
-        if outcome.settled is Settled.JOINED and election.was_heard:
-            return sorted(voters - {me})
-        said = {sid: heard for sid, heard in sorted(self._said.items()) if sid in voters}
-        if outcome.settled is Settled.ACCEPTED:
-            return list(said)
-        looking = {sid: heard for sid, heard in said.items() if heard.state is PeerState.LOOKING}
-        if election.is_quiet:
-            knows = outcome.vote.leader if self.succession.acceptance is not None else None
-            return [sid for sid in looking if sid != knows]
-        ours = outcome.vote, outcome.round
-        return [sid for sid, heard in looking.items() if (heard.vote, heard.round) != ours]
+    def _tell(self) -> list[Effect]:
+        told, self._untold = self._untold, []
+        return [*told]
 
     def _greet(self) -> list[Effect]:
         if self.election is not None or self.leaving or self.current_vote is None:

@@ -257,6 +257,7 @@ class Successor(Replica):
         outs = Replica._play(self, decided)
         if isinstance(self.role, Lead):
             self.role = Offering(self.role.discovery)
+            outs += self._step(Silence())  # it tells at once: what it tells may take its time anyway
         else:
             self.offered = None
         return outs
