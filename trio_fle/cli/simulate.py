@@ -240,25 +240,31 @@ OF_MEASURING: Final = (
 )  # fmt: skip
 """Parameters that say nothing to stories and explorations."""
 
+OF_HUNTING: Final = ("runs", "jobs")
+
+UNREAD: Final = {
+    "--explore": ("has bounds of its own", (*OF_MEASURING, *OF_HUNTING, "seed", "as_json")),
+    "--replay": ("tells the story of one seed", (*OF_MEASURING, *OF_HUNTING, "seed", "as_json")),
+    "--faults": ("plays stories of its own", OF_MEASURING),
+}
+"""What each of these does, and the parameters that it does not read."""
+
 
 def _check_mode(explore: int | None, faults: str | None, replay: int | None) -> None:
     """Refuse what would be left unread: whoever gives it believes that it was simulated."""
     context = click.get_current_context()
-    given = [
-        each.opts[0]
+    given = {
+        each.name: each.opts[0]
         for each in context.command.params
-        if each.name in OF_MEASURING
-        and context.get_parameter_source(each.name) is ParameterSource.COMMANDLINE
-    ]
-    if given and explore is not None:
-        raise click.UsageError(f"--explore has bounds of its own: leave out {listed(given)}")
-    if given and (faults is not None or replay is not None):
-        mode = "--replay" if replay is not None else "--faults"
-        raise click.UsageError(f"{mode} plays stories of its own: leave out {listed(given)}")
-    of_faults = (
-        context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("runs", "jobs")
-    )
-    if faults is None and any(of_faults):
+        if each.name is not None and context.get_parameter_source(each.name) is ParameterSource.COMMANDLINE
+    }
+    modes = {"--explore": explore, "--replay": replay, "--faults": faults}
+    mode = next((name for name, value in modes.items() if value is not None), None)
+    if mode is not None:
+        does, unread = UNREAD[mode]
+        if needless := [option for name, option in given.items() if name in unread]:
+            raise click.UsageError(f"{mode} {does}: leave out {listed(needless)}")
+    elif given.keys() & {*OF_HUNTING}:
         raise click.UsageError("--runs and --jobs are of --faults: for more elections give --elections")
 
 
