@@ -37,6 +37,34 @@ def test_two_members_are_too_few_to_lose_one() -> None:
     assert "take 3 or more" in done.stderr
 
 
+def test_output_that_can_not_be_written_is_one_line_and_status_3() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "trio_fle", "demo"],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stderr == "trio-fle: the output can't be written: No space left on device\n"
+
+
+def test_a_reader_that_goes_away_ends_it_and_every_member_without_a_word() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "trio_fle", "demo", "--rounds", "100"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as demo:
+        assert demo.stdout is not None
+        assert demo.stderr is not None
+        assert "3 members started" in demo.stdout.readline()
+        members = children(demo.pid)
+        assert members
+        demo.stdout.close()
+        assert demo.wait(timeout=30) == 1
+        assert demo.stderr.read() == ""
+    assert not any(Path(f"/proc/{pid}").exists() for pid in members)
+
+
 def test_on_a_terminal_it_draws_a_table() -> None:
     script = f"{sys.executable} -m trio_fle demo"
     done = subprocess.run(

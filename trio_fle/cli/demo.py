@@ -1,6 +1,7 @@
 """``trio-fle demo``: a real ensemble of processes on loopback, shown live while its leaders are killed."""
 
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -30,6 +31,15 @@ def demo(members: int, rounds: int) -> None:
             trio.run(_demo, members, rounds, Path(directory))
         except* DemoFailedError as group:
             raise Exit("; ".join(str(error) for error in group.exceptions), NO) from group
+        except* OSError as group:
+            raise _first(group) from None  # as of any command whose output can't be written
+        except* SystemExit:  # rich's word for a reader that has gone
+            sys.exit(NO)
+
+
+def _first(group: BaseExceptionGroup[OSError]) -> OSError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def _demo(members: int, rounds: int, directory: Path) -> None:
