@@ -1,6 +1,5 @@
 """The demo, with real processes, as somebody sees it who pipes it into a file."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -8,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pids import children
 
 pytestmark = pytest.mark.interop
 
@@ -95,12 +95,3 @@ def test_a_signal_ends_the_demo_and_every_member_in_one_line(number: signal.Sign
         assert demo.returncode == 1
         assert said == f"trio-fle: ended by {number.name}; all members are stopped\n"
         assert not [pid for pid in members if Path(f"/proc/{pid}").exists()]
-
-
-def children(pid: int) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # ended while we looked
-            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(path.parent.name))
-    return found

@@ -5,11 +5,13 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner, Result
+from pids import children
 
 from trio_fle.cli.commands import commands as main
 from trio_fle.sim.members import play as playing
@@ -106,9 +108,9 @@ def test_a_campaign_that_is_ended_tells_what_it_has_and_leaves_no_process(tmp_pa
     with subprocess.Popen(
         [*command, "--jobs", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as campaign:
-        children = Path(f"/proc/{campaign.pid}/task/{campaign.pid}/children")
-        while len(workers := children.read_text().split()) < 2:
+        while len(workers := children(campaign.pid)) < 2:
             assert campaign.poll() is None
+            time.sleep(0.01)
         campaign.terminate()
         said, errors = campaign.communicate(timeout=30)
     assert campaign.returncode == 3

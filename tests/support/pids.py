@@ -1,5 +1,6 @@
 """Processes by their ids: whether they run, and when they die."""
 
+import contextlib
 import os
 import select
 from collections.abc import Iterator
@@ -40,3 +41,13 @@ def watched(pid: int) -> Iterator[Watched]:
         yield Watched(pid, descriptor)
     finally:
         os.close(descriptor)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, and that live."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # ended while we looked
+            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(path.parent.name))
+    return found

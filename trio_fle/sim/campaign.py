@@ -18,6 +18,8 @@ SHARES: Final = 20
 """How many shares each worker process is given, one after the other."""
 
 _LARGEST: Final = 2000
+_SMALLEST: Final = 8
+"""To start a process takes as long as so many stories."""
 
 
 class Run(Protocol):
@@ -140,7 +142,7 @@ async def share_out(
     besides, and prints a tally. Each is added to ``total``, and ``tell`` is told of it. Raises
     ``WorkerError``.
     """
-    share = min(_LARGEST, 1 + len(seeds) // (SHARES * jobs))
+    share = min(_LARGEST, max(_SMALLEST, 1 + len(seeds) // (SHARES * jobs)), -(-len(seeds) // jobs))
     shares = iter(range(seeds.start, seeds.stop, share))
 
     async def work() -> None:
