@@ -11,8 +11,8 @@ from trio_fle.sim.members.ensemble import VirtualEnsemble
 from trio_fle.sim.members.network import VirtualNetwork
 
 LEASE_S = 2.5
-SEEDS = [*range(8), 53, 86, 285, 520]
-"""The last four once failed."""
+SEEDS = [53, 86, 285, 520]
+"""Each of these stories once failed; others are those of ``trio_fle.sim``."""
 LEASES = [0.5, 1, 3, 8]
 
 

@@ -22,7 +22,7 @@ run_members(int(sys.argv[1]), trace=lambda line: print(line))
 """
 
 
-@pytest.mark.parametrize("first", range(0, 60, 10))
+@pytest.mark.parametrize("first", range(0, 100, 10))
 def test_stories_violate_nothing(first: int) -> None:
     outcomes = [run_members(seed) for seed in range(first, first + 10)]
     assert sum(outcome.leaderships for outcome in outcomes) > 10
