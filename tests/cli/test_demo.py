@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from pids import children
 
+from trio_fle.cli.demo import demo
+from trio_fle.cli.ensemble_processes import DemoFailedError
+from trio_fle.cli.exits import Exit
+
 pytestmark = pytest.mark.interop
 
 
@@ -53,16 +57,38 @@ def test_a_reader_that_goes_away_ends_it_and_every_member_without_a_word() -> No
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as demo:
-        assert demo.stdout is not None
-        assert demo.stderr is not None
-        assert "3 members started" in demo.stdout.readline()
-        members = children(demo.pid)
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "3 members started" in process.stdout.readline()
+        members = children(process.pid)
         assert members
-        demo.stdout.close()
-        assert demo.wait(timeout=30) == 1
-        assert demo.stderr.read() == ""
+        process.stdout.close()
+        assert process.wait(timeout=30) == 1
+        assert process.stderr.read() == ""
     assert not any(Path(f"/proc/{pid}").exists() for pid in members)
+
+
+@pytest.mark.parametrize(
+    ("errors", "ends"),
+    [
+        ([SystemExit(1), DemoFailedError("ended by SIGINT")], Exit),
+        ([OSError(28, "full"), BaseExceptionGroup("", [DemoFailedError("ended by SIGINT")])], Exit),
+        ([SystemExit(1), OSError(28, "full")], OSError),
+        ([SystemExit(1), SystemExit(1)], SystemExit),
+        ([SystemExit(1), ValueError("a bug")], BaseExceptionGroup),
+    ],
+)
+def test_of_several_things_that_end_it_at_once_one_is_told(
+    errors: list[BaseException], ends: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise BaseExceptionGroup("", errors)
+
+    monkeypatch.setattr("trio_fle.cli.demo._demo", fail)
+    with pytest.raises(ends) as raised:
+        demo.callback(3, 1)  # type: ignore[misc]
+    assert type(raised.value) is ends
 
 
 def test_on_a_terminal_it_draws_a_table() -> None:
@@ -84,14 +110,14 @@ def test_a_signal_ends_the_demo_and_every_member_in_one_line(number: signal.Sign
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as demo:
-        assert demo.stdout is not None
-        while "leads" not in demo.stdout.readline():
+    ) as process:
+        assert process.stdout is not None
+        while "leads" not in process.stdout.readline():
             pass
-        members = children(demo.pid)
+        members = children(process.pid)
         assert len(members) >= 2
-        demo.send_signal(number)
-        _, said = demo.communicate(timeout=30)
-        assert demo.returncode == 1
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == 1
         assert said == f"trio-fle: ended by {number.name}; all members are stopped\n"
         assert not [pid for pid in members if Path(f"/proc/{pid}").exists()]

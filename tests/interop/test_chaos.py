@@ -50,6 +50,7 @@ async def strike(rng: random.Random, server: Server, history: History) -> str:
     return blow
 
 
+@pytest.mark.beside
 @pytest.mark.parametrize(("size", "rounds"), [(3, 50), (5, 30)])
 async def test_blow_after_blow_there_is_one_leader_at_a_time_and_always_another(
     size: int, rounds: int, tmp_path: Path

@@ -136,6 +136,7 @@ async def lasting(servers: list[Server]) -> None:
             return
 
 
+@pytest.mark.beside
 @pytest.mark.parametrize("size", [3, 5])
 async def test_in_a_storm_one_leads_at_a_time_and_after_it_one_whom_all_follow(
     size: int, tmp_path: Path

@@ -41,6 +41,7 @@ async def agreed(servers: list[Server]) -> Server:
 
 
 @pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.beside
 async def test_they_elect_from_cold_and_after_each_kind_of_loss(size: int, tmp_path: Path) -> None:
     async with ensemble(tmp_path, size) as (plan, servers):
         leader = await agreed(servers)
@@ -67,6 +68,7 @@ async def test_they_elect_from_cold_and_after_each_kind_of_loss(size: int, tmp_p
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1)])
+@pytest.mark.beside
 async def test_rolling_restarts_keep_the_ensemble_whole(order: tuple[int, ...], tmp_path: Path) -> None:
     async with ensemble(tmp_path, 3) as (plan, servers):
         await agreed(servers)
@@ -77,6 +79,7 @@ async def test_rolling_restarts_keep_the_ensemble_whole(order: tuple[int, ...], 
         await wait_one_connection_each(plan, servers, steady_s=0.3)
 
 
+@pytest.mark.beside
 async def test_a_leader_killed_five_times_is_replaced_five_times(tmp_path: Path) -> None:
     async with ensemble(tmp_path, 3) as (plan, servers):
         for _ in range(5):
@@ -88,6 +91,7 @@ async def test_a_leader_killed_five_times_is_replaced_five_times(tmp_path: Path)
         await wait_one_connection_each(plan, servers, steady_s=0.3)
 
 
+@pytest.mark.beside
 async def test_two_restarted_at_once_do_not_elect_beside_the_old_leader(tmp_path: Path) -> None:
     async with ensemble(tmp_path, 3) as (_, servers):
         leader = await agreed(servers)
@@ -99,6 +103,7 @@ async def test_two_restarted_at_once_do_not_elect_beside_the_old_leader(tmp_path
         await agreed(servers)
 
 
+@pytest.mark.beside
 async def test_without_a_quorum_nobody_leads_and_the_log_says_why(tmp_path: Path) -> None:
     async with ensemble(tmp_path, 3) as (_, servers):
         leader = await agreed(servers)

@@ -10,7 +10,7 @@ from ports import free_ports
 from processes import Plan, Server, open_servers, story
 from zk_client import open_client, srvr, wait_leader
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.beside]
 
 TICK_S = 0.5
 

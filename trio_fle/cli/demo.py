@@ -1,7 +1,6 @@
 """``trio-fle demo``: a real ensemble of processes on loopback, shown live while its leaders are killed."""
 
 import signal
-import sys
 import tempfile
 from pathlib import Path
 
@@ -29,17 +28,24 @@ def demo(members: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory(prefix="trio-fle-demo-") as directory:
         try:
             trio.run(_demo, members, rounds, Path(directory))
-        except* DemoFailedError as group:
-            raise Exit("; ".join(str(error) for error in group.exceptions), NO) from group
-        except* OSError as group:
-            raise _first(group) from None  # as of any command whose output can't be written
-        except* SystemExit:  # rich's word for a reader that has gone
-            sys.exit(NO)
+        except BaseExceptionGroup as group:
+            foreseen, others = group.split((DemoFailedError, OSError, SystemExit))
+            if foreseen is None or others is not None:
+                raise
+            raise _cause(foreseen) from group
 
 
-def _first(group: BaseExceptionGroup[OSError]) -> OSError:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what the demo ends with: of several things that ended it at once, one is to be told."""
+    if (failed := group.subgroup(DemoFailedError)) is not None:
+        return Exit(str(_leaf(failed)), NO)
+    if (unwritten := group.subgroup(OSError)) is not None:
+        return _leaf(unwritten)  # as of any command whose output can't be written
+    return SystemExit(NO)  # rich's word for a reader that has gone
+
+
+def _leaf(error: BaseException) -> BaseException:
+    return _leaf(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def _demo(members: int, rounds: int, directory: Path) -> None:
