@@ -6,6 +6,7 @@ from core_driver import Driver, claim, ensemble_of, looking
 
 from trio_fle.election.events import (
     Answered,
+    ConfigCommitted,
     Decided,
     Effect,
     Established,
@@ -93,8 +94,26 @@ def test_who_voted_for_the_heir_is_told_once_it_is_established() -> None:
     heir = leading()
     assert to_whom(heir.step(Established(6))) == [1, 2], "they would wait for the one that has not voted"
     assert heir.last_sent(1).state is PeerState.LEADING
+    assert heir.last_sent(1).vote.epoch == 0, "as all say until they follow"
     assert to_whom(heir.step(Established(6))) == []
     assert to_whom(heir.wait(1).step(Silence())) == []
+
+
+def test_who_votes_too_late_waits_for_that_too_and_is_told_once() -> None:
+    heir = leading()
+    late = heir.hear(4, attrs.evolve(looking(3, 2), rider=Acceptance(6, 3)))
+    assert OfferAccepted(4) in late
+    assert to_whom(late) == to_whom(heir.hear(1, looking(3, 2))) == []
+    assert to_whom(heir.step(Established(6))) == [1, 2, 4]
+    assert to_whom(heir.hear(4, looking(3, 2))) == [4]
+
+
+def test_all_are_told_the_configuration_of_that_moment() -> None:
+    heir = leading()
+    newer = attrs.evolve(heir.fle.electorate.current, version=7)
+    heir.step(ConfigCommitted(newer))
+    heir.step(Established(6))
+    assert heir.last_sent(1).config == newer.text.encode()
 
 
 def test_or_soon_where_that_takes_longer() -> None:

@@ -84,8 +84,8 @@ class FastLeaderElection:
     _received: int = attrs.field(default=0, init=False)
     succession: Succession = attrs.field(init=False)
     """What rides on the votes of the last election."""
-    _untold: list[Send] = attrs.field(factory=list, init=False)
-    """What is to be told once the epoch that was accepted with the votes is established."""
+    untold: set[int] | None = attrs.field(default=None, init=False)
+    """Voters that are told of the own victory once it is established; None: nobody has to wait for that."""
     askers: Askers = attrs.field(factory=Askers, init=False)
     """Non-voters that asked."""
     _answered: dict[int, Notification] = attrs.field(factory=dict, init=False)
@@ -108,7 +108,7 @@ class FastLeaderElection:
                 return self._look(now, event)
             case Leave():
                 self.leaving = True
-                self._untold.clear()
+                self.untold = None
                 return [Greet(None)]
             case Gone(sid) | Back(sid):
                 return self._note_presence(now, sid, isinstance(event, Gone))
@@ -124,9 +124,10 @@ class FastLeaderElection:
             case ConfigCommitted(ensemble):
                 return self._live_under(now, self.electorate.under(ensemble))
             case Established(epoch):
+                told = self._tell()  # still the vote that was cast, as all say until they follow
                 if self.current_vote is not None:
                     self.current_vote = attrs.evolve(self.current_vote, epoch=epoch)
-                return [*self._tell(), *self._greet()]
+                return told + self._greet()
 
     def _look(self, now: float, look: Look) -> list[Effect]:
         if look.candidate is not None:
@@ -171,7 +172,7 @@ class FastLeaderElection:
         self.round = round_after(self.round)
         self._began, self._sent, self._received = now, 0, 0
         self._said.clear()
-        self._untold.clear()
+        self.untold = None
         me, early = self.electorate.me, self.options.early_finalize
         # those that followed this member wait until it says that it leads no more
         followed = self._left not in (None, me) and me in self.electorate.voters
@@ -224,7 +225,9 @@ class FastLeaderElection:
             effects.append(VoterLooking(sender, heard.round, convinced))
             if self.options.early_finalize:
                 self._early[sender] = now, heard
-            if not self.leaving and self._is_news(sender, heard):
+            if self.untold is not None:
+                self.untold.add(sender)
+            elif not self.leaving and self._is_news(sender, heard):
                 effects.append(self._send(sender, self.current_vote, self.voted_in))
         return effects
 
@@ -363,15 +366,15 @@ class FastLeaderElection:
         # that is none any more
         told = [self._send(sid, outcome.vote, self.round) for sid in self.askers]
         lack = who_lacks(outcome, election, self._said)
+        if outcome.settled is Settled.ACCEPTED:
+            self.untold = set(lack)
+            return [WakeAt(now + TELL_WITHIN_S), decided, *told, *self._greet()]
         told += [self._send(sid, outcome.vote, outcome.round) for sid in lack]
-        if outcome.settled is Settled.ACCEPTED:  # whoever is told calls, and we are about to lead
-            self._untold = told
-            return [WakeAt(now + TELL_WITHIN_S), decided, *self._greet()]
         return [WakeAt(math.inf), decided, *told, *self._greet()]
 
     def _tell(self) -> list[Effect]:
-        told, self._untold = self._untold, []
-        return [*told]
+        vote, untold, self.untold = self.current_vote, self.untold, None
+        return [] if vote is None else [self._send(sid, vote, self.voted_in) for sid in sorted(untold or ())]
 
     def _greet(self) -> list[Effect]:
         if self.election is not None or self.leaving or self.current_vote is None:

@@ -9,7 +9,7 @@ from trio_fle.vote import PeerState
 from trio_fle.wire import Notification
 
 TELL_WITHIN_S: Final = 0.01
-"""How long an heir that leads may wait to be established before it tells who voted for it; a moment, usually.
+"""How long an heir that has won may wait to be established before it tells other voters; mostly a moment.
 
 Each of them calls as soon as it is told, and whoever asks for the leader meanwhile shall not wait for that.
 """

@@ -142,7 +142,7 @@ async def share_out(
     besides, and prints a tally. Each is added to ``total``, and ``tell`` is told of it. Raises
     ``WorkerError``.
     """
-    share = min(_LARGEST, max(_SMALLEST, 1 + len(seeds) // (SHARES * jobs)), -(-len(seeds) // jobs))
+    share = min(_LARGEST, max(_SMALLEST, 1 + len(seeds) // (SHARES * jobs)), 1 + len(seeds) // jobs)
     shares = iter(range(seeds.start, seeds.stop, share))
 
     async def work() -> None:

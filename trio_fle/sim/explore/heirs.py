@@ -99,12 +99,14 @@ class Successor(Replica):
                 yield "frees", self.sid, leader
         if self.offered is not None and self.core.election is not None:
             yield "shuts", self.sid
+        if self.core.untold is not None:
+            yield "tells", self.sid
         if idle and isinstance(role, Follow) and role.stage == 4 and self._next_heir(role) != self.heir:
             yield "reserves", self.sid
 
     def own_events(self) -> dict[str, Callable[..., list[Out]]]:
         """Return what those actions are."""
-        return {"frees": self.frees, "shuts": self.shuts, "reserves": self.reserves}
+        return {"frees": self.frees, "shuts": self.shuts, "reserves": self.reserves, "tells": self.tells}
 
     def key(self) -> tuple[Any, ...]:
         """Return all that its future depends on."""
@@ -180,6 +182,10 @@ class Successor(Replica):
         """Close the port, as it is no more likely to win: nothing that was offered can be led."""
         self.offered = None
         return []
+
+    def tells(self) -> list[Out]:
+        """Tell of the own victory before it is established."""
+        return self._step(Silence())
 
     def reserves(self) -> list[Out]:
         """Begin to reserve the next epoch for whoever is the heir."""
@@ -257,7 +263,6 @@ class Successor(Replica):
         outs = Replica._play(self, decided)
         if isinstance(self.role, Lead):
             self.role = Offering(self.role.discovery)
-            outs += self._step(Silence())  # it tells at once: what it tells may take its time anyway
         else:
             self.offered = None
         return outs

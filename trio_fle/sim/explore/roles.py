@@ -89,5 +89,6 @@ def succession_key(core: FastLeaderElection) -> Any:
         succession._offer,
         succession._heard,
         succession._asked,
+        None if core.untold is None else frozenset(core.untold),
     )
     return rides if election is None else (rides, election.is_quiet)
