@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 JOBS ?= 2
+# processes that mostly wait: more of them at once than there are cores
+BESIDE ?= 4
 # what uses real clocks, processes and networks has the machine for itself
 ALONE := interop or java or root or systemd
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -20,7 +22,7 @@ demo: $(VENV)/installed  ## Watch three members elect, lose their leader, and el
 test: $(VENV)/installed-dev  ## Run all tests (installs ZooKeeper from Debian's packages where it may)
 	@tests/interop/install.sh
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not ($(ALONE))"
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m beside
+	$(BIN)/python -m pytest -n $(BESIDE) --dist worksteal -m beside
 	$(BIN)/python -m pytest -m "($(ALONE)) and not beside"
 
 lint: $(VENV)/installed-dev  ## Check style and types

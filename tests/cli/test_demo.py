@@ -13,7 +13,7 @@ from trio_fle.cli.demo import demo
 from trio_fle.cli.ensemble_processes import DemoFailedError
 from trio_fle.cli.exits import Exit
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.beside]
 
 
 def test_the_demo_shows_a_failover_in_plain_lines_and_exits_with_0() -> None:

@@ -15,7 +15,7 @@ from ports import free_ports
 
 from trio_fle.cli.commands import commands as main
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.beside]
 
 
 def run(*arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
