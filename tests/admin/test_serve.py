@@ -144,6 +144,25 @@ async def test_both_listeners_answer_from_the_status_and_the_clock_of_the_moment
         assert trio.current_time() == 0
 
 
+async def test_who_polls_is_told_what_holds_now(autojump_clock: MockClock) -> None:
+    """What is told in the same words again is told of the same question, and of a status that is the same."""
+    admin = Admin()
+    following = attrs.evolve(LEADING, state=PeerState.FOLLOWING, leader=2, lease_end=None)
+    async with admin.serving():
+        for _ in range(2):
+            for now, status, path, leads in (
+                (999.0, LEADING, "/leader", b"200"),
+                (1000.0, LEADING, "/leader", b"503"),
+                (1000.0, following, "/leader", b"503"),
+                (1000.0, following, "/follower", b"200"),
+                (1000.0, following, "/follower", b"200"),
+                (1001.0, attrs.evolve(following, phase=Phase.ELECTION), "/follower", b"503"),
+                (999.0, LEADING, "/follower", b"503"),
+            ):
+                admin.now, admin.status = now, status
+                assert (await admin.get(path)).startswith(b"HTTP/1.1 " + leads), (now, status, path)
+
+
 @pytest.mark.parametrize("address", [HTTP, CLIENT])
 async def test_the_clock_is_read_after_the_status(address: HostPort, autojump_clock: MockClock) -> None:
     """The other way round a lease could look longer than it is."""

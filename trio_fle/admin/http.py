@@ -6,7 +6,7 @@ may take long, or send much.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
@@ -88,15 +88,19 @@ def _what_was_wrong(error: h11.RemoteProtocolError) -> str:
     return str(error).partition(":")[0]
 
 
-def _written(response: Response, headers: Sequence[tuple[str, str]], *, with_body: bool) -> bytes:
-    """Return what h11 makes of the answer to a request that was asked, and answered, before."""
-    lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in headers]
-    head = "".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1")
-    return head + response.body if with_body else head
+def _headers(response: Response, date: str) -> list[tuple[str, str]]:
+    return [
+        ("Date", date),
+        ("Server", "trio-fle"),
+        ("Content-Type", response.content_type),
+        ("Content-Length", str(len(response.body))),
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+        *response.headers,
+    ]
 
 
-@attrs.frozen
+@attrs.define
 class _Before:
     """An exchange that another one may repeat: who polls asks the same again, and mostly is told the same.
 
@@ -110,7 +114,21 @@ class _Before:
     response: Response
     second: int
     """Of the answer's date."""
+    date: str
     answer: bytes
+
+    def again(self, response: Response, second: int) -> bytes:
+        """Return what h11 makes of a response to the same request."""
+        if (second, response) == (self.second, self.response):
+            return self.answer
+        if second != self.second:
+            self.second, self.date = second, formatdate(second, usegmt=True)
+        lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in _headers(response, self.date)]
+        head = "".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1")
+        self.response = response
+        self.answer = head if self.question[0] == "HEAD" else head + response.body
+        return self.answer
 
 
 @attrs.define(eq=False)
@@ -194,18 +212,16 @@ class _Exchange:
         Raises ``trio.BrokenResourceError`` where the caller is gone or does not take it.
         """
         second = int(time.time())
-        if self._repeats and (before := self._before) is not None:
-            if (second, response) != (before.second, before.response):
-                answer = _written(response, self._headers(response), with_body=self._method != b"HEAD")
-                self._before = before = attrs.evolve(before, response=response, second=second, answer=answer)
-            await self._write(before.answer)
+        if self._repeats and self._before is not None:
+            await self._write(self._before.again(response, second))
             return True
-        last = self._http.their_state is not h11.DONE
-        data = self._render(response, last=last)
+        date, last = formatdate(second, usegmt=True), self._http.their_state is not h11.DONE
+        data = self._render(response, date, last=last)
         await self._write(data)
         if not last:
             whole = self._said and not self._http.trailing_data[0]
-            self._before = _Before(self._said, self._question, response, second, data) if whole else None
+            before = _Before(self._said, self._question, response, second, date, data)
+            self._before = before if whole else None
             self._http.start_next_cycle()
         return not last
 
@@ -213,23 +229,12 @@ class _Exchange:
         """Tell the caller what it did wrong, if it still listens."""
         response = Response(error.error_status_hint, f"{_what_was_wrong(error)}\n".encode())
         try:
-            await self._write(self._render(response, last=True))
+            await self._write(self._render(response, formatdate(usegmt=True), last=True))
         except trio.BrokenResourceError:
             return
 
-    def _headers(self, response: Response) -> list[tuple[str, str]]:
-        return [
-            ("Date", formatdate(usegmt=True)),
-            ("Server", "trio-fle"),
-            ("Content-Type", response.content_type),
-            ("Content-Length", str(len(response.body))),
-            ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
-            *response.headers,
-        ]
-
-    def _render(self, response: Response, *, last: bool) -> bytes:
-        headers = [*self._headers(response), *([("Connection", "close")] if last else [])]
+    def _render(self, response: Response, date: str, *, last: bool) -> bytes:
+        headers = [*_headers(response, date), *([("Connection", "close")] if last else [])]
         events: list[h11.Event] = [
             h11.Response(
                 status_code=response.status, headers=headers, reason=HTTPStatus(response.status).phrase

@@ -46,14 +46,11 @@ async def serve_admin(
     # these addresses are listened on as written, whatever is said of those between servers
     net = transport or TcpTransport(attrs.evolve(config.transport, listen_on_all_ips=False))
 
-    def answer(method: str, path: str, query: str) -> Response:
-        now_status = status()  # before the clock: a lease may only look shorter than it is
-        return respond(method, path, query, now_status, clock())
-
     async with trio.open_nursery() as nursery:
         if options.enabled:
             door = _Door("http", options.address, net, log)
-            http = HttpServer(answer, door.reject, options.idle_timeout_s)
+            answers = _Answers(status, clock)
+            http = HttpServer(answers.answer, door.reject, options.idle_timeout_s)
             nursery.start_soon(door.keep_open, http.serve)
         if options.client_address is not None:
             door = _Door("four_letter", options.client_address, net, log)
@@ -61,6 +58,28 @@ async def serve_admin(
             nursery.start_soon(door.keep_open, words.serve)
         task_status.started()
         await trio.sleep_forever()
+
+
+@attrs.define(eq=False)
+class _Answers:
+    """Answers by what the member is, and in the same words while that holds: whoever polls asks the same."""
+
+    status: Callable[[], MemberStatus]
+    clock: Callable[[], float]
+    _question: tuple[str, str, str] = attrs.field(default=("", "", ""), init=False)
+    _status: MemberStatus | None = attrs.field(default=None, init=False)
+    _response: Response = attrs.field(factory=lambda: Response(503), init=False)
+
+    def answer(self, method: str, path: str, query: str) -> Response:
+        """Answer one question."""
+        status = self.status()  # before the clock: a lease may only look shorter than it is
+        question = method, path, query
+        # without a lease nothing that is told depends on the time
+        if status.lease_end is None and question == self._question and status == self._status:
+            return self._response
+        self._response = respond(method, path, query, status, self.clock())
+        self._question, self._status = question, status
+        return self._response
 
 
 @attrs.define(eq=False)
