@@ -78,9 +78,8 @@ class Electorate:
 
         Source: ``FastLeaderElection.totalOrderPredicate``.
         """
-        if self.current.verifier.weight(new.leader) == 0 or not self.electable(new):
-            return False
-        return new.beats(than)
+        # the order first: most votes are no better
+        return new.beats(than) and self.current.verifier.weight(new.leader) != 0 and self.electable(new)
 
     def electable(self, vote: Vote) -> bool:
         """Whether anybody stands behind this vote: not the placeholder of one that is no candidate."""
@@ -92,7 +91,13 @@ class Electorate:
         """Whether those whose vote agrees with ``on`` are a quorum, in every configuration that counts."""
         if not self.electable(on.vote):
             return False
-        return self.is_quorum({sid for sid, cast in votes.items() if cast.agrees_with(on)})
+        leader = on.vote.leader  # most that differ differ in that
+        agreeing = {
+            sid
+            for sid, cast in votes.items()
+            if cast is on or (cast.vote.leader == leader and cast.agrees_with(on))
+        }
+        return self.is_quorum(agreeing)
 
     def is_quorum(self, sids: set[int] | frozenset[int]) -> bool:
         """Whether ``sids`` hold a quorum of the current and, while one is pending, of the next one."""

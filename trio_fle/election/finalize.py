@@ -23,7 +23,12 @@ def settled_early(
     """
     if on.vote.leader in gone:
         return None
-    silent = {sid for sid in electorate.voters if not (sid in votes and votes[sid].agrees_with(on))}
-    if not silent:
-        return Settled.UNANIMOUS
-    return Settled.UNREACHABLE if silent <= gone else None
+    settled = Settled.UNANIMOUS
+    for sid in electorate.voters:
+        cast = votes.get(sid)
+        if cast is on or (cast is not None and cast.agrees_with(on)):
+            continue
+        if sid not in gone:
+            return None
+        settled = Settled.UNREACHABLE
+    return settled

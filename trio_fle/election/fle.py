@@ -240,6 +240,8 @@ class FastLeaderElection:
         once for each thing that it says, lest both answer each other for ever.
         """
         sender, heard = event.sender, event.notification
+        if heard.round >= self.round and event.config is None:
+            return False
         if self.election is not None and (self.election.holds_back or self.election.is_quiet):
             return False
         if heard.round < self.round:

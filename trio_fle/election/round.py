@@ -146,7 +146,9 @@ class Election:
         while self._loopback and not self._over:
             self._loopback = False
             effects += self._take(now, self.electorate.me, self._own_notification())
-        may_accept = None if self.failed else self.succession.ask(self.proposal, self.round, self.history[1])
+        may_accept = None
+        if self.succession.reserved is not None and not self.failed:
+            may_accept = self.succession.ask(self.proposal, self.round, self.history[1])
         if not (self._over or self.succession.awaits_answer):
             self._settle_early()
         if not self._over:
@@ -231,11 +233,10 @@ class Election:
         if heard.vote.leader not in self.electorate.voters:
             reason = f"votes for {heard.vote.leader}, which is no voter of this configuration"
             return [Ignored(sender, reason)]
-        match heard.state:
-            case PeerState.LOOKING:
-                return self._take_vote(now, sender, heard)
-            case PeerState.FOLLOWING | PeerState.LEADING:
-                self._take_claim(sender, heard)
+        if heard.state is PeerState.LOOKING:
+            return self._take_vote(now, sender, heard)
+        if heard.state in (PeerState.FOLLOWING, PeerState.LEADING):
+            self._take_claim(sender, heard)
         return []
 
     def _upsets(self, heard: Notification) -> bool:
@@ -267,8 +268,9 @@ class Election:
         election would come to nothing, again and again. The leader that it followed last may have forgotten
         its epoch, if it was one of ours and crashed, and lacks nothing for that.
         """
-        bound = self.succession.holds(self.proposal) and new.leader != self.proposal.leader
-        if bound or not self.electorate.better(new, than):
+        if not self.electorate.better(new, than):
+            return False
+        if self.succession.holds(self.proposal) and new.leader != self.proposal.leader:
             return False
         if self.electorate.candidate or self.electorate.me not in self.electorate.current.voters:
             return True
@@ -281,10 +283,9 @@ class Election:
         effects: list[Effect] = []
         if heard.round < self.round:
             return effects  # answered already; a vote of a finished round must not count in this one
-        bound = self.succession.holds(self.proposal) and sender != self.proposal.leader
-        if heard.round > self.round and bound:
-            return effects  # whom it votes for may lead already, and says so
         if heard.round > self.round:
+            if self.succession.holds(self.proposal) and sender != self.proposal.leader:
+                return effects  # whom it votes for may lead already, and says so
             self.round = heard.round
             self.votes.clear()
             # against the initial vote: a proposal of the round that we leave is nobody's vote in the next
@@ -293,8 +294,9 @@ class Election:
             effects += self._propose(now, best, because)
         elif self._is_better(heard.vote, self.proposal):
             effects += self._propose(now, heard.vote, sender)
-        self.votes[sender] = CastVote(heard.vote, heard.round)
-        if self.electorate.agree(self.votes, self._mine):
+        mine = self._mine
+        self.votes[sender] = mine if heard.vote == mine.vote else CastVote(heard.vote, heard.round)
+        if self.electorate.agree(self.votes, mine):
             self._agreed_since = now
             self._wake_at = now + self.options.finalize_wait_s
             effects.append(Agreed(self.proposal, self.round, self._wake_at))
