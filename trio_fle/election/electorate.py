@@ -89,15 +89,13 @@ class Electorate:
 
     def agree(self, votes: dict[int, CastVote], on: CastVote) -> bool:
         """Whether those whose vote agrees with ``on`` are a quorum, in every configuration that counts."""
-        if not self.electable(on.vote):
-            return False
         leader = on.vote.leader  # most that differ differ in that
         agreeing = {
             sid
             for sid, cast in votes.items()
             if cast is on or (cast.vote.leader == leader and cast.agrees_with(on))
         }
-        return self.is_quorum(agreeing)
+        return self.is_quorum(agreeing) and self.electable(on.vote)
 
     def is_quorum(self, sids: set[int] | frozenset[int]) -> bool:
         """Whether ``sids`` hold a quorum of the current and, while one is pending, of the next one."""

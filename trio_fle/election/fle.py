@@ -209,26 +209,33 @@ class FastLeaderElection:
             return effects + self._answer_non_voter(now, sender, heard)
         if heard.state is None:
             return effects
-        self._note_there(sender)
-        self._early.pop(sender, None)
+        if sender in self.gone or sender not in self.present:
+            self._note_there(sender)
+        if self._early:
+            self._early.pop(sender, None)
         # an epoch is led under one configuration
         if self.succession.reserved is not None and sender not in self.configs:
             effects += [OfferAccepted(sender)] if self.succession.hear(sender, heard) else []
         if self.election is not None:
             self._received += 1
             self._said[sender] = heard
-            if heard.state is PeerState.LOOKING and self._is_behind(event):
+            may_lack = heard.round < self.round or event.config is not None
+            if may_lack and heard.state is PeerState.LOOKING and self._is_behind(event):
                 effects.append(self._send(sender, self.election.proposal, self.round))
             effects += self._carry_on(now, self.election.hear(now, sender, heard))
         elif heard.state is PeerState.LOOKING and self.current_vote is not None:
-            convinced = self.electorate.better(heard.vote, self.current_vote)
-            effects.append(VoterLooking(sender, heard.round, convinced))
-            if self.options.early_finalize:
-                self._early[sender] = now, heard
-            if self.untold is not None:
-                self.untold.add(sender)
-            elif not self.leaving and self._is_news(sender, heard):
-                effects.append(self._send(sender, self.current_vote, self.voted_in))
+            effects += self._meet_looking(now, sender, heard, self.current_vote)
+        return effects
+
+    def _meet_looking(self, now: float, sender: int, heard: Notification, vote: Vote) -> list[Effect]:
+        """Take in that a voter looks for a leader while this member has one."""
+        effects: list[Effect] = [VoterLooking(sender, heard.round, self.electorate.better(heard.vote, vote))]
+        if self.options.early_finalize:
+            self._early[sender] = now, heard
+        if self.untold is not None:
+            self.untold.add(sender)
+        elif not self.leaving and self._is_news(sender, heard):
+            effects.append(self._send(sender, vote, self.voted_in))
         return effects
 
     def _is_behind(self, event: Heard) -> bool:
@@ -240,8 +247,6 @@ class FastLeaderElection:
         once for each thing that it says, lest both answer each other for ever.
         """
         sender, heard = event.sender, event.notification
-        if heard.round >= self.round and event.config is None:
-            return False
         if self.election is not None and (self.election.holds_back or self.election.is_quiet):
             return False
         if heard.round < self.round:
