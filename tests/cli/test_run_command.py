@@ -18,7 +18,7 @@ from trio_fle.errors import StorageError
 from trio_fle.member import opening
 from trio_fle.storage.lock import DirectoryLock
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.beside]
 
 
 def write_config(directory: Path, *extra: str) -> Path:

@@ -89,7 +89,7 @@ class Electorate:
 
     def agree(self, votes: dict[int, CastVote], on: CastVote) -> bool:
         """Whether those whose vote agrees with ``on`` are a quorum, in every configuration that counts."""
-        leader = on.vote.leader  # most that differ differ in that
+        leader = on.vote.leader  # without it none agrees, and most that differ differ in that
         agreeing = {
             sid
             for sid, cast in votes.items()

@@ -219,7 +219,7 @@ class FastLeaderElection:
         if self.election is not None:
             self._received += 1
             self._said[sender] = heard
-            may_lack = heard.round < self.round or event.config is not None
+            may_lack = heard.round < self.round or event.config is not None  # seldom, and asked always
             if may_lack and heard.state is PeerState.LOOKING and self._is_behind(event):
                 effects.append(self._send(sender, self.election.proposal, self.round))
             effects += self._carry_on(now, self.election.hear(now, sender, heard))

@@ -294,7 +294,7 @@ class Election:
             effects += self._propose(now, best, because)
         elif self._is_better(heard.vote, self.proposal):
             effects += self._propose(now, heard.vote, sender)
-        mine = self._mine
+        mine = self._mine  # of this round, as the vote is by now
         self.votes[sender] = mine if heard.vote == mine.vote else CastVote(heard.vote, heard.round)
         if self.electorate.agree(self.votes, mine):
             self._agreed_since = now
