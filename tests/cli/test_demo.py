@@ -16,6 +16,15 @@ from trio_fle.cli.exits import Exit
 pytestmark = [pytest.mark.interop, pytest.mark.beside]
 
 
+def long_demo() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "trio_fle", "demo", "--rounds", "100"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def test_the_demo_shows_a_failover_in_plain_lines_and_exits_with_0() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "trio_fle", "demo"], capture_output=True, text=True, timeout=60, check=False
@@ -52,12 +61,7 @@ def test_output_that_can_not_be_written_is_one_line_and_status_3() -> None:
 
 
 def test_a_reader_that_goes_away_ends_it_and_every_member_without_a_word() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "trio_fle", "demo", "--rounds", "100"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with long_demo() as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert "3 members started" in process.stdout.readline()
@@ -105,12 +109,7 @@ def test_on_a_terminal_it_draws_a_table() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_demo_and_every_member_in_one_line(number: signal.Signals) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "trio_fle", "demo", "--rounds", "100"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with long_demo() as process:
         assert process.stdout is not None
         while "leads" not in process.stdout.readline():
             pass
