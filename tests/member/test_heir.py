@@ -432,6 +432,33 @@ async def test_what_was_offered_under_another_configuration_is_void(
     assert held.stored.accepted_epoch == (5 if stands else 4)
 
 
+@pytest.mark.parametrize("lived_ms", range(0, 120, 5))
+async def test_whoever_stops_leaves_nothing_reserved_and_follows_at_once_when_it_is_back(
+    lived_ms: int, autojump_clock: MockClock
+) -> None:
+    """A reservation that was written after the promise was forgotten kept it from its leader for good."""
+    async with watched(THREE) as (ensemble, _, witness):
+        ensemble.write_s = Latency(0.02)
+        await ensemble.start()
+        while not witness.led:  # noqa: ASYNC110
+            await trio.sleep(0.001)
+        await trio.sleep(lived_ms / 1000)
+        await ensemble.stop(1)
+        assert (ensemble.storages[1].stored.followed, ensemble.storages[1].stored.heir) == (None, None)
+        await ensemble.start(1)
+        await trio.sleep(1)
+        witness.assert_all_follow()
+        assert witness.epochs == [1]
+
+
+async def test_who_follows_nobody_reserves_nothing(autojump_clock: MockClock) -> None:
+    held = await following()
+    await held.forget()
+    writes = disk(held).writes
+    await held.reserve(1)
+    assert (held.stored.heir, disk(held).stored.heir, disk(held).writes) == (None, None, writes)
+
+
 async def test_nothing_is_reserved_in_the_first_moments(autojump_clock: MockClock) -> None:
     async with watched(THREE) as (ensemble, _, witness):
         await ensemble.start()

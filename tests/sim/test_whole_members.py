@@ -11,8 +11,10 @@ import pytest
 from trio_fle.sim.conditions import Conditions, Latency
 from trio_fle.sim.invariants import ViolationError
 from trio_fle.sim.members import play as playing
+from trio_fle.sim.members.disk import VirtualDisk
 from trio_fle.sim.members.play import run_members
 from trio_fle.sim.members.story import Kind, Story, draw
+from trio_fle.storage import Followed
 from trio_fle.zab import Promise
 
 PRINT_TRACE = """
@@ -92,6 +94,16 @@ def test_clocks_beyond_the_margin_are_noticed() -> None:
     rates = dict.fromkeys(range(1, 9), 3.0) | {3: 0.2, 5: 0.2}
     with drawn_as(rates=rates):
         assert noticed_in(range(10, 200), "one acts")
+
+
+def test_a_follower_that_can_not_come_back_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was reserved after the promise that it rests on was forgotten can't be cleared."""
+
+    async def reserve_anyway(self: VirtualDisk, heir: int, epoch: int, followed: Followed) -> None:
+        await self._write(heir=heir)
+
+    monkeypatch.setattr(VirtualDisk, "reserve", reserve_anyway)
+    assert noticed_in(range(413, 414), "no busy loop") == 413
 
 
 def test_a_network_that_loses_everything_is_noticed() -> None:

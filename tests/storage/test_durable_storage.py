@@ -60,20 +60,35 @@ async def test_what_is_reserved_is_read_after_a_restart_until_another_epoch_is_a
     followed = Followed(2, 3, 2.5)
     await storage.load()
     await storage.accept_epoch(3, followed)
-    await storage.reserve(1)
+    await storage.reserve(1, 4, followed)
     assert await storage.load() == StoredVote(0, 0, 3, followed, 1)
     await storage.accept_epoch(4, followed)
     assert await storage.load() == StoredVote(0, 0, 4, followed)
-    await storage.reserve(1)
+    await storage.reserve(1, 5, followed)
     await storage.remember_followed(None)
     assert await storage.load() == StoredVote(0, 0, 4)
+
+
+@pytest.mark.parametrize(("epoch", "followed"), [(3, Followed(2, 3, 2.5)), (4, Followed(1, 3, 2.5))])
+async def test_nothing_is_reserved_once_that_is_no_longer_promised(
+    epoch: int, followed: Followed, storage: Storage
+) -> None:
+    await storage.load()
+    await storage.accept_epoch(3, Followed(2, 3, 2.5))
+    await storage.reserve(1, epoch, followed)
+    assert (await storage.load()).heir is None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(storage.remember_followed, None)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(storage.reserve, 1, 4, Followed(2, 3, 2.5))
+    assert await storage.load() == StoredVote(0, 0, 3)
 
 
 async def test_what_was_accepted_as_reserved_is_written_with_whatever_is_next(storage: Storage) -> None:
     followed, heir = Followed(2, 3, 2.5), Followed(1, 4, 2.5)
     await storage.load()
     await storage.accept_epoch(3, followed)
-    await storage.reserve(1)
+    await storage.reserve(1, 4, followed)
     storage.accept_reserved(4, heir)
     assert (await storage.load()).heir == 1, "a crash knows no more than what was reserved"
     storage.accept_reserved(4, heir)
@@ -92,7 +107,7 @@ async def test_whoever_reads_the_epoch_files_after_an_orderly_stop_knows_what_ma
     storage = DurableStorage(directory.data, directory.data)
     await storage.load()
     await storage.accept_epoch(3, Followed(2, 3, 2.5))
-    await storage.reserve(1)
+    await storage.reserve(1, 4, Followed(2, 3, 2.5))
     storage.close()
     again = DurableStorage(directory.data, directory.data)
     assert (await again.load()).heir == 1

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from trio_fle.errors import MemberStoppedError, StorageError
 from trio_fle.storage import StoredVote, load_stored_vote
+from trio_fle.storage.record import SLOT_BYTES, Record, encode_record
 
 VOTING = [name for name, case in CASES.items() if "vote" in case]
 REFUSING = {
@@ -193,6 +194,12 @@ def test_a_temporary_file_that_is_old_too_does_not_mend_an_epoch(directory: Dire
 def test_any_other_file_is_ignored(directory: Directory, name: str) -> None:
     directory.put("snapshot.100000001").put(name).epochs("1", "1")
     assert directory.load() == StoredVote(0x1_0000_0001, 1, 1)
+
+
+def test_an_heir_without_a_promise_has_been_promised_nothing(directory: Directory) -> None:
+    """Versions before could write that as they stopped; nobody accepts anything of the heir then."""
+    directory.put("fle.record", encode_record(Record(2, 4, 4, None, 2)) + bytes(SLOT_BYTES))
+    assert directory.load() == StoredVote(0, 4, 4)
 
 
 def test_a_directory_that_is_not_there_is_empty(tmp_path: Path) -> None:

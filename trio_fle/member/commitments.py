@@ -89,11 +89,17 @@ class Commitments:
         return self._accepted_of == (epoch, leader)
 
     async def reserve(self, heir: int) -> None:
-        """Reserve the next epoch for ``heir``, durably: for a member that follows a leader of ours."""
-        before = self.stored.accepted_epoch, self.stored.followed
+        """Reserve the next epoch for ``heir``, durably: for a member that follows a leader of ours.
+
+        Nothing where it follows none, or where that has changed by the time that it could be written: nobody
+        accepts it then, and a restarted process that found it could follow no leader before a higher epoch.
+        """
+        accepted, followed = self.stored.accepted_epoch, self.stored.followed
+        if followed is None:
+            return
         self.stored = attrs.evolve(self.stored, heir=None)  # until it is durable, for neither
-        await self.storage.reserve(heir)
-        if (self.stored.accepted_epoch, self.stored.followed) == before:
+        await self.storage.reserve(heir, accepted + 1, followed)
+        if (self.stored.accepted_epoch, self.stored.followed) == (accepted, followed):
             self.stored = attrs.evolve(self.stored, heir=heir)
 
     def accept_reserved(self, heir: int, epoch: int, lease_s: float | None = None) -> bool:

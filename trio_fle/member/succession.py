@@ -78,6 +78,8 @@ class Succession:
         learner, fle = self.role()[0], self.election.fle
         if learner is None or not learner.keeps_promise or not self._is_calm(fle):
             return None
+        if self.commitments.stored.followed is None:
+            return None  # it is leaving, and has said so
         electorate = fle.electorate
         there = (self.membership.manager.connected & electorate.voters) - {learner.leader, electorate.me}
         weigh = {sid for sid in there if electorate.current.verifier.weight(sid) > 0}

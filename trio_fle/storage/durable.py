@@ -83,9 +83,9 @@ class DurableStorage:
         """
         await self._write(lambda: self._begin(epoch))
 
-    async def reserve(self, heir: int) -> None:
-        """Record for whom the next epoch is reserved."""
-        await self._write(lambda: self._put(attrs.evolve(self._newest(), heir=heir)))
+    async def reserve(self, heir: int, epoch: int, followed: Followed) -> None:
+        """Record for whom the next epoch is reserved, unless what that rests on has changed."""
+        await self._write(lambda: self._reserve(heir, epoch, followed))
 
     def accept_reserved(self, epoch: int, followed: Followed | None) -> None:
         """Have it recorded with whatever is next, or before the epoch files follow."""
@@ -183,6 +183,11 @@ class DurableStorage:
         if epoch < self._record.accepted_epoch:
             raise going_back(self._version_dir / ACCEPTED, self._record.accepted_epoch, epoch)
         self._put(attrs.evolve(self._newest(), accepted_epoch=epoch, followed=followed, heir=None))
+
+    def _reserve(self, heir: int, epoch: int, followed: Followed) -> None:
+        record = self._newest()
+        if (record.accepted_epoch + 1, record.followed) == (epoch, followed):
+            self._put(attrs.evolve(record, heir=heir))
 
     def _begin(self, epoch: int) -> None:
         if epoch < self._record.epoch:

@@ -65,6 +65,8 @@ def load_stored_vote(
         )
     if record is None:
         return StoredVote(zxid, current, accepted)
-    # a Java server that had the directory meanwhile has gone beyond what was reserved, or known nothing of it
-    heir = record.heir if accepted == record.accepted_epoch else None
+    # a Java server that had the directory meanwhile has gone beyond what was reserved, or known nothing of
+    # it; and who follows no leader accepts nothing that is reserved (versions before could leave that here)
+    is_open = accepted == record.accepted_epoch and record.followed is not None
+    heir = record.heir if is_open else None
     return StoredVote(zxid, current, accepted, record.followed, heir)

@@ -20,8 +20,12 @@ class Storage(Protocol):
     async def accept_epoch(self, epoch: int, followed: Followed | None = None) -> None:
         """Promise to follow no leader of an older epoch, and what ``followed`` says: before that is told."""
 
-    async def reserve(self, heir: int) -> None:
-        """Reserve the epoch after the accepted one for ``heir``, until another is accepted."""
+    async def reserve(self, heir: int, epoch: int, followed: Followed) -> None:
+        """Reserve ``epoch`` for ``heir``, until another is accepted.
+
+        Does nothing where that is not the next epoch, or ``followed`` not what is promised, when its turn to
+        write comes.
+        """
 
     def accept_reserved(self, epoch: int, followed: Followed | None) -> None:
         """Note that the reserved epoch was accepted of the heir: whatever is written next says so."""

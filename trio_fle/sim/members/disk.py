@@ -5,6 +5,7 @@ that reads a real one.
 """
 
 import random
+from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
@@ -108,10 +109,11 @@ class VirtualDisk:
         self._refuse_to_go_back("acceptedEpoch", self._record.accepted_epoch, epoch)
         await self._write(accepted_epoch=epoch, followed=followed, heir=None)
 
-    async def reserve(self, heir: int) -> None:
-        """Record for whom the next epoch is reserved."""
+    async def reserve(self, heir: int, epoch: int, followed: Followed) -> None:
+        """Record for whom the next epoch is reserved, unless what that rests on has changed."""
         await self._checkpoint()
-        await self._write(heir=heir)
+        rests_on = epoch - 1, followed
+        await self._write(lambda newest: (newest.accepted_epoch, newest.followed) == rests_on, heir=heir)
 
     def accept_reserved(self, epoch: int, followed: Followed | None) -> None:
         """Have it recorded by ``tend`` or ``settle``, or with whatever is next."""
@@ -186,11 +188,16 @@ class VirtualDisk:
         if epoch < held:
             raise StorageError(f"{name}: holds epoch {held}, and was to be set back to {epoch}")
 
-    async def _write(self, **changes: Any) -> None:
-        """Write the record with ``changes``, once no other one is being written; whether cancelled or not."""
+    async def _write(self, given: Callable[[Record], bool] = lambda _: True, **changes: Any) -> None:
+        """Write the record with ``changes``, once no other one is being written; whether cancelled or not.
+
+        Nothing where the newest one then is not as ``given``.
+        """
         crashes = self._crashes
         async with self._writing:
             newest = attrs.evolve(self._newest(), number=self._record.number + 1)
+            if not given(newest):
+                return
             self._pending = record = attrs.evolve(newest, **changes)
             if self.write_s.mean_s:
                 with trio.CancelScope(shield=True):

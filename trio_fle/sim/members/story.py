@@ -29,6 +29,7 @@ _LATENCIES: Final = (
     Latency(0.08, 0.04),
 )
 _RECONFIGURES: Final = 0.1
+_FLAPS: Final = 0.1
 _WRITES: Final = (Latency(0.0005), Latency(0.005, 0.003), Latency(0.06, 0.05))
 
 
@@ -47,6 +48,7 @@ class Kind(enum.Enum):
     ABANDON = "nothing gets to it, nor from it, and the others know: their connections break"
     SPLIT = "it and some others are cut off from the rest"
     BOUNCE = "all others are killed, and start again at once"
+    RESTART = "it is stopped in good order, and starts again"
     CYCLE = "all others are stopped in good order, and start again"
     DEAF = "nothing gets to it"
     DUMB = "nothing gets from it"
@@ -82,7 +84,8 @@ UNDOES: Final[Mapping[Kind, Sequence[Kind]]] = {
 BLOWS: Final = tuple(
     kind
     for kind in Kind
-    if kind is not Kind.RECONFIGURE and kind not in {each for ends in UNDOES.values() for each in ends}
+    if kind not in (Kind.RECONFIGURE, Kind.RESTART)
+    and kind not in {each for ends in UNDOES.values() for each in ends}
 )
 
 _TURNS_S: Final = (0.55, 0.8, 1.5, 3.0, 6.0, 10.0)
@@ -192,7 +195,19 @@ def draw(seed: int) -> Story:
     # drawn from a source of its own, so that other stories are what they were before there was this
     more = random.Random(f"{seed} reconfigures")
     changes = more.random() < _RECONFIGURES and story.oracle is None
-    return _reconfiguring(more, story) if changes else story
+    story = _reconfiguring(more, story) if changes else story
+    flaps = random.Random(f"{seed} flaps")
+    return _flapping(flaps, story) if flaps.random() < _FLAPS else story
+
+
+def _flapping(rng: random.Random, story: Story) -> Story:
+    """Return the story with a server that is restarted soon after it has come, again and again."""
+    faults, sid = list(story.faults), rng.choice(list(story.roles))
+    at = rng.randrange(len(faults) + 1)
+    for _ in range(rng.randrange(2, 10)):
+        fault = Fault(rng.uniform(0.0, 0.3), rng.random() < 0.5, Kind.RESTART, sid=sid, other=sid)
+        faults.insert(at, fault)
+    return attrs.evolve(story, faults=tuple(faults))
 
 
 def _reconfiguring(rng: random.Random, story: Story) -> Story:

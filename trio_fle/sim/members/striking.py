@@ -20,7 +20,7 @@ _CUTS: Final = (
     Kind.CUT, Kind.SEPARATE, Kind.ISOLATE, Kind.ABANDON, Kind.SPLIT, Kind.DEAF, Kind.DUMB,
 )  # fmt: skip
 
-_CARES: Final = (Kind.SLOW_DISK, Kind.FAST_DISK, Kind.RECONFIGURE, Kind.CYCLE)
+_CARES: Final = (Kind.SLOW_DISK, Kind.FAST_DISK, Kind.RECONFIGURE, Kind.RESTART, Kind.CYCLE)
 
 
 async def start_again(ensemble: VirtualEnsemble, sid: int) -> None:
@@ -85,9 +85,10 @@ class Striker:
                 if sid not in ensemble.stand_still() and self.operator.give(sid, other):
                     self._end(Kind.CRASH, sid)
                     self.starts.start_soon(start_again, ensemble, sid)
-            case Kind.CYCLE:
+            case Kind.RESTART | Kind.CYCLE:
+                meant = [each for each in ensemble.running if (each == sid) is (kind is Kind.RESTART)]
                 stands_still = ensemble.stand_still()
-                for each in [each for each in ensemble.running if each != sid and each not in stands_still]:
+                for each in [each for each in meant if each not in stands_still]:
                     self.starts.start_soon(self._cycle, each)
 
     def _end(self, kind: Kind, sid: int) -> None:
