@@ -30,23 +30,17 @@ async def strike(rng: random.Random, server: Server, history: History) -> str:
     """Let something happen to one member, and undo it."""
     assert server.process is not None
     blow = rng.choice(["SIGKILL", "SIGTERM", "SIGSTOP"])
-    match blow:
-        case "SIGKILL":
-            await server.kill()
-        case "SIGTERM":
-            process = server.process
-            process.terminate()
-            with trio.fail_after(10):
-                assert await process.wait() == 0
-            server.process = None
-        case "SIGSTOP":
-            server.process.send_signal(signal.SIGSTOP)
-            await trio.sleep(rng.choice([0.1, 1.2, 1.2]))
-            server.process.send_signal(signal.SIGCONT)
-    if server.process is None:
-        history.keep(server)
-        await trio.sleep(rng.choice([0, 0.3, 0.8]))
-        await server.start()
+    if blow == "SIGSTOP":
+        server.process.send_signal(signal.SIGSTOP)
+        await trio.sleep(rng.choice([0.1, 1.2, 1.2]))
+        server.process.send_signal(signal.SIGCONT)
+        return blow
+    with trio.fail_after(10):
+        code = await server.end(signal.Signals[blow])
+    assert code == (0 if blow == "SIGTERM" else -signal.SIGKILL)
+    history.keep(server)
+    await trio.sleep(rng.choice([0, 0.3, 0.8]))
+    await server.start()
     return blow
 
 

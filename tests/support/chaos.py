@@ -68,7 +68,8 @@ class History:
     def keep(self, server: Server) -> None:
         """Keep what a process has logged, which has ended (or is looked at for the last time)."""
         self.lines.setdefault(server.sid, []).extend(server.all_events())
-        self.ends.setdefault(server.sid, []).append(time.time())
+        ended_at = time.time() if server.ended_at is None else server.ended_at
+        self.ends.setdefault(server.sid, []).append(ended_at)
 
     def faults(self) -> list[str]:
         for server in self.servers:

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -40,10 +41,13 @@ class Server:
     process: trio.Process | None = None
     drained: trio.Event = attrs.field(factory=trio.Event)
     """Set once the last line of the process has been read."""
+    ended_at: float | None = None
+    """When the last process was killed, after which nothing of it runs, or was found ended; None for none."""
     _news: trio.Event = attrs.field(factory=trio.Event)
 
     async def start(self) -> None:
         self.lines.clear()
+        self.ended_at = None
         self.process = await trio.lowlevel.open_process(
             self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -68,6 +72,7 @@ class Server:
         process, self.process = self.process, None
         if process is not None:
             process.kill()
+            self.ended_at = time.time()
             with trio.CancelScope(shield=True):
                 await process.wait()
 
@@ -76,7 +81,9 @@ class Server:
         process = self.process
         assert process is not None
         process.send_signal(signal_)
+        struck_at = time.time()  # others may have elected by the time that the kernel tells us of its end
         code = await process.wait()
+        self.ended_at = struck_at if code == -signal.SIGKILL else time.time()
         await self.drained.wait()
         self.process = None
         return code
