@@ -47,7 +47,7 @@ def imports_of(tree: ast.Module) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             if node.module == "trio_fle":
-                names += [f"trio_fle.{alias.name}" for alias in node.names]
+                names += [f"trio_fle.{alias.name}" for alias in node.names if alias.name != "__version__"]
             else:
                 names.append(node.module or "")
     return names

@@ -46,6 +46,9 @@ __all__ = [
     "open_member",
 ]
 
+__version__: Final = "0.1.0"
+"""Written here alone: a member tells it as it starts, and to look it up in what is installed reads files."""
+
 _HOMES: Final = {
     "config": {"MemberConfig", "load_config"},
     "errors": {"ConfigError", "FleError", "ListenError", "MemberStoppedError", "PeerError", "StorageError"},

@@ -18,8 +18,8 @@ STEP_S = 0.005
 CALM = 15
 """Changes of state that a member may have within a second."""
 
-MAX_STEPS = 100_000
-"""Steps of tasks at one moment of virtual time."""
+MAX_TURNS = 20_000
+"""Turns of the event loop at one moment of virtual time."""
 
 
 def host(sid: int) -> str:
@@ -43,12 +43,12 @@ class TimeStands(trio.abc.Instrument):
     scope: trio.CancelScope
     since: float = attrs.field(default=0.0, init=False)
     tripped: bool = attrs.field(default=False, init=False)
-    _steps: int = attrs.field(default=0, init=False)
+    _turns: int = attrs.field(default=0, init=False)
 
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+    def before_io_wait(self, timeout: float) -> None:
         now = trio.current_time()
-        self._steps, self.since = (self._steps + 1, now) if now == self.since else (0, now)
-        if self._steps > MAX_STEPS:
+        self._turns, self.since = (self._turns + 1, now) if now == self.since else (0, now)
+        if self._turns > MAX_TURNS:
             self.tripped = True
             self.scope.cancel()
 

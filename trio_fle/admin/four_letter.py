@@ -6,13 +6,13 @@ for one, gets none.
 
 import re
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Final
 
 import attrs
 import trio
 from trio.abc import Stream
 
+from trio_fle import __version__
 from trio_fle.admin.callers import Callers, hang_up
 from trio_fle.config import AdminOptions
 from trio_fle.member.status import MemberStatus
@@ -33,7 +33,7 @@ JAVA_WORDS: Final = frozenset(
 # Parsers want a ZooKeeper version, since they choose by it what to ask next, then a dash, and a date, which
 # is the one of reproducible builds.
 _VERSION: Final = (
-    f"3.8.0-trio-fle-{re.sub('[^A-Za-z0-9.-]', '-', version('trio-fle'))}, built on 1970-01-01 00:00 UTC"
+    f"3.8.0-trio-fle-{re.sub('[^A-Za-z0-9.-]', '-', __version__)}, built on 1970-01-01 00:00 UTC"
 )
 _WORD_BYTES: Final = 4
 

@@ -1,13 +1,13 @@
 """The member: LOOKING, then a role, then LOOKING again."""
 
 import random
-from importlib.metadata import version
 from typing import Final
 
 import attrs
 import structlog
 import trio
 
+from trio_fle import __version__
 from trio_fle.config import MemberConfig
 from trio_fle.election.events import Decided, Established, Leave, Look, Reserved, VoterLooking
 from trio_fle.election.stalled import Because, Stalled, diagnose
@@ -201,7 +201,7 @@ class Member:
             await nursery.start(self.manager.run, *self.membership.peers())
             self.log.info(
                 "member.started",
-                version=version("trio-fle"),
+                version=__version__,
                 config=str(self.config.path),
                 servers=[f"server.{sid}={server}" for sid, server in sorted(self.config.servers.items())],
                 zxid=self._zxid,
