@@ -1,5 +1,6 @@
 """Whole members under faults: nothing is violated, a planted fault is noticed, and a seed is a story."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,12 +8,14 @@ from contextlib import contextmanager
 
 import attrs
 import pytest
+import trio
 
 from trio_fle.sim.conditions import Conditions, Latency
 from trio_fle.sim.invariants import ViolationError
 from trio_fle.sim.members import play as playing
 from trio_fle.sim.members.disk import VirtualDisk
 from trio_fle.sim.members.play import run_members
+from trio_fle.sim.members.scheduling import run_virtually
 from trio_fle.sim.members.story import Kind, Story, draw
 from trio_fle.storage import Followed
 from trio_fle.zab import Promise
@@ -55,6 +58,31 @@ def test_a_story_without_some_of_its_faults_is_another_one() -> None:
     assert not any("fault 0:" in line or "fault 1:" in line for line in part)
     assert any("fault 0:" in line for line in whole)
     assert any("fault 2:" in line for line in part)
+
+
+def test_sigint_ends_a_run_where_its_main_task_waits_and_not_amid_a_task() -> None:
+    told: list[str] = []
+
+    async def member() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+            told.append("it goes on to where it waits")
+            await trio.sleep_forever()
+        finally:
+            told.append("it is cancelled")
+
+    async def play() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(member)
+            try:
+                await trio.sleep_forever()
+            except KeyboardInterrupt:
+                told.append("the main task is told")
+                raise
+
+    with pytest.RaisesGroup(KeyboardInterrupt):
+        run_virtually(0, play)
+    assert told == ["it goes on to where it waits", "the main task is told", "it is cancelled"]
 
 
 def test_faults_are_of_many_kinds() -> None:

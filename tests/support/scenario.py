@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from typing import Final
 
 import trio
-from trio.testing import MockClock
 
-from trio_fle.sim.members.scheduling import deterministic
+from trio_fle.sim.members.scheduling import run_virtually
 
 Scenario = Callable[[], Awaitable[None] | None]
 
@@ -30,8 +29,7 @@ def verdict(name: str, seed: int = 0) -> str | None:
     try:
         play = SCENARIOS[name]
         if inspect.iscoroutinefunction(play):
-            with deterministic(seed):
-                trio.run(play, clock=MockClock(autojump_threshold=0))
+            run_virtually(seed, play)
         else:
             play()
     except* AssertionError as group:

@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from trio_fle.election.options import ElectionOptions
 from trio_fle.quorum import all_quorums
@@ -20,7 +20,7 @@ from trio_fle.sim.invariants import ENDS, Checker, ViolationError
 from trio_fle.sim.members.disk import VirtualDisk
 from trio_fle.sim.members.ensemble import LogLine, VirtualEnsemble, ensemble_of
 from trio_fle.sim.members.network import VirtualNetwork
-from trio_fle.sim.members.scheduling import deterministic
+from trio_fle.sim.members.scheduling import run_virtually
 from trio_fle.sim.members.watcher import Watcher
 
 _INFO: Final = 20
@@ -100,8 +100,7 @@ class Sample:
 
 def sample(setup: Setup, case: Case, seed: int) -> Sample:
     """Let one ensemble live through ``case``. Raises ``ViolationError``."""
-    with deterministic(seed):
-        return trio.run(_Measurement(setup, case, seed).run, clock=MockClock(autojump_threshold=0))
+    return run_virtually(seed, _Measurement(setup, case, seed).run)
 
 
 def sample_cores(setup: Setup, case: Case, seed: int) -> Sample:

@@ -6,7 +6,7 @@ from functools import partial
 
 import attrs
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import wait_all_tasks_blocked
 
 from trio_fle.sim.conditions import RETRANSMIT_S
 from trio_fle.sim.invariants import ENDS, NOBODY_FAILS, Checker, ViolationError
@@ -15,7 +15,7 @@ from trio_fle.sim.members.ensemble import VirtualEnsemble, ensemble_of
 from trio_fle.sim.members.network import VirtualNetwork
 from trio_fle.sim.members.operator import Operator
 from trio_fle.sim.members.oracle import VirtualOracle
-from trio_fle.sim.members.scheduling import deterministic
+from trio_fle.sim.members.scheduling import run_virtually
 from trio_fle.sim.members.story import TICK_MS, Fault, Story, draw
 from trio_fle.sim.members.striking import Striker, start_again
 from trio_fle.sim.members.watcher import Watcher, said
@@ -39,8 +39,7 @@ def run_members(
     The same arguments give the same run, and the same lines for ``trace``, byte for byte. Raises
     ``ViolationError``.
     """
-    with deterministic(seed):
-        return trio.run(_Play(draw(seed), trace, skip).run, clock=MockClock(autojump_threshold=0))
+    return run_virtually(seed, _Play(draw(seed), trace, skip).run)
 
 
 @attrs.define(eq=False)

@@ -6,14 +6,16 @@ the one function through which every task becomes runnable.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import trio
 from trio._core import _run
+from trio.testing import MockClock
 
+T = TypeVar("T")
 Held = list[tuple[trio.lowlevel.Task, tuple[Any, ...]]]
 
 
@@ -48,6 +50,17 @@ def deterministic(seed: int) -> Iterator[None]:
         yield
     finally:
         runs._ALLOW_DETERMINISTIC_SCHEDULING, runs._r = before
+
+
+def run_virtually(seed: int, play: Callable[[], Awaitable[T]]) -> T:
+    """Run in virtual time, the same way for the same seed.
+
+    SIGINT ends it where its main task waits, and nowhere else: a ``KeyboardInterrupt`` amid any of the tasks
+    could keep a cancel scope from being closed, and Trio from ever ending.
+    """
+    clock = MockClock(autojump_threshold=0)
+    with deterministic(seed):
+        return trio.run(play, clock=clock, restrict_keyboard_interrupt_to_checkpoints=True)
 
 
 @attrs.define(eq=False)
