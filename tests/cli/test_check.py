@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -254,3 +256,19 @@ def test_output_that_can_not_be_written_is_one_line_and_status_3(
         3,
         "trio-fle: the output can't be written: No space left on device\n",
     )
+
+
+def test_one_that_is_ended_while_it_asks_a_silent_server_says_so_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        text = FIVE.replace("198.51.100.2:2888:3888", f"127.0.0.1:2888:{port}")
+        command = ["check", str(write(tmp_path, text=text)), "--myid", "1", "--live"]
+        with subprocess.Popen(
+            [sys.executable, "-m", "trio_fle", *command],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as asking:  # fmt: skip
+            silent.settimeout(30)
+            with silent.accept()[0]:
+                asking.send_signal(signal.SIGINT)
+                said, errors = asking.communicate(timeout=30)
+    assert (asking.returncode, said, errors) == (3, "", "trio-fle: ended before it was done\n")

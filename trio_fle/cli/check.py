@@ -12,7 +12,7 @@ from trio_fle.check.data import data_findings
 from trio_fle.check.live import Told
 from trio_fle.check.report import Report, build_report
 from trio_fle.cli.check_text import render
-from trio_fle.cli.exits import NO, USAGE, Exit
+from trio_fle.cli.exits import NO, USAGE, Exit, told_of_sigint
 from trio_fle.cli.options import config_options, load_chosen
 from trio_fle.config import MemberConfig
 from trio_fle.errors import ConfigError
@@ -49,7 +49,8 @@ def check(
         loaded = load_chosen(config, settings, myid, from_hostname, data_dir, strict=True)
     except ConfigError as error:
         raise Exit(str(error), USAGE) from error
-    report = trio.run(_find_out, loaded, live)
+    with told_of_sigint():
+        report = trio.run(_find_out, loaded, live, restrict_keyboard_interrupt_to_checkpoints=True)
     if as_json:
         click.echo(json.dumps(report.document(), indent=2))
     else:
