@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Generator
+import signal
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,14 @@ def missing_for(marker: str) -> str:
         [str(jar) for jar in JARS if not jar.exists()]
         + ([] if shutil.which("java") else ["the java command"])
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sigint_is_heard() -> Iterator[None]:
+    """A shell starts what it puts in the background with SIGINT ignored, and so would be what tests start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
