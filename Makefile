@@ -9,6 +9,8 @@ BESIDE ?= 4
 # what uses real clocks, processes and networks has the machine for itself
 ALONE := interop or java or root or systemd
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# tests start hundreds of processes: none is to compile what another one has compiled
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench bench-load verify explore mutants predict check clean

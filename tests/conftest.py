@@ -35,11 +35,13 @@ def missing_for(marker: str) -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def sigint_is_heard() -> Iterator[None]:
-    """A shell starts what it puts in the background with SIGINT ignored, and so would be what tests start."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def signals_are_heard() -> Iterator[None]:
+    """A shell starts what it puts in the background with these ignored, and so would be what tests start."""
+    ours = {signal.SIGINT: signal.default_int_handler, signal.SIGQUIT: signal.SIG_DFL}
+    before = {each: signal.signal(each, handler) for each, handler in ours.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for each, handler in before.items():
+        signal.signal(each, handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

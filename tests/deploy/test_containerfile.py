@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from trio_fle import __version__
 from trio_fle.cli.run import run
 
 ROOT = Path(__file__).parents[2]
@@ -102,5 +103,4 @@ def test_python_writes_nothing_and_holds_nothing_back_and_the_image_says_what_it
 
 
 def test_the_image_has_the_version_of_the_package() -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert f"VERSION={version}" in final("ARG")
+    assert f"VERSION={__version__}" in final("ARG")
