@@ -15,7 +15,7 @@ from pathlib import Path
 
 import attrs
 from history_table import Bug, load_bugs
-from mutants import planted
+from mutants import compiled_copy, planted
 
 JOBS = 2
 OURS = "trio_fle"
@@ -24,8 +24,9 @@ UNCHANGED = ("trio", "trio.testing", "structlog", "javaproperties", "h11")
 
 @attrs.define
 class Players:
-    """Processes that play, a few at a time; each leaves its copy of the package behind."""
+    """Processes that play, a few at a time; each has its own copy of ``origin``, the package."""
 
+    origin: Path
     failed: list[str] = attrs.field(factory=list)
     """Whoever played to an end other than an objection."""
     _running: dict[int, tuple[str, ExitStack]] = attrs.field(factory=dict)
@@ -35,7 +36,7 @@ class Players:
         while len(self._running) >= JOBS:
             self.wait()
         leave = ExitStack()
-        directory = leave.enter_context(planted(bug.scenario, bug.changes))
+        directory = leave.enter_context(planted(self.origin, bug.scenario, bug.changes))
         sys.stdout.flush()
         if (pid := os.fork()) == 0:
             os._exit(_status(lambda: _objects(directory, bug.scenario)))
@@ -79,11 +80,12 @@ def play_all(names: Sequence[str]) -> list[str]:
         importlib.import_module(module)
     if OURS in sys.modules:
         raise ImportError(f"{OURS} was imported before anything was planted into it")
-    players = Players()
-    for bug in load_bugs():
-        if not names or bug.scenario in names:
-            players.start(bug)
-    players.finish()
+    with compiled_copy() as origin:
+        players = Players(origin)
+        for bug in load_bugs():
+            if not names or bug.scenario in names:
+                players.start(bug)
+        players.finish()
     return players.failed
 
 

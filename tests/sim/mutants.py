@@ -5,6 +5,7 @@ fault was not caught.
 """
 
 import argparse
+import compileall
 import os
 import shutil
 import sys
@@ -76,15 +77,26 @@ class Change:
         source = path.read_text()
         if source.count(self.old) != 1:
             raise ValueError(f"{name}: {self.file} has {source.count(self.old)} times: {self.old}")
+        path.unlink()  # it is the file of all other copies as well
         path.write_text(source.replace(self.old, self.new))
 
 
 @contextmanager
-def planted(name: str, changes: Sequence[Change]) -> Iterator[Path]:
-    """A directory with a copy of the package in which all of that is changed."""
+def compiled_copy() -> Iterator[Path]:
+    """A copy of the package with the bytecode of all of it, for many copies of which little is changed."""
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory) / "trio_fle"
         shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        compileall.compile_dir(copy, quiet=1)
+        yield copy
+
+
+@contextmanager
+def planted(origin: Path, name: str, changes: Sequence[Change]) -> Iterator[Path]:
+    """A directory with a copy of ``origin``, the package, in which all of that is changed."""
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(directory) / "trio_fle"
+        shutil.copytree(origin, copy, copy_function=os.link)
         for change in changes:
             change.apply(copy, name)
         yield Path(directory)
@@ -111,9 +123,9 @@ class Mutant:
         return ["members"] if whole else sorted(SIMULATORS, key=lambda each: each != self.by)
 
     @contextmanager
-    def planted(self) -> Iterator[Path]:
-        """A directory with a copy of the package in which the fault is."""
-        with planted(self.name, [Change(self.file, self.old, self.new)]) as directory:
+    def planted(self, origin: Path) -> Iterator[Path]:
+        """A directory with a copy of ``origin``, the package, in which the fault is."""
+        with planted(origin, self.name, [Change(self.file, self.old, self.new)]) as directory:
             yield directory
 
 
@@ -135,9 +147,9 @@ def load_mutants() -> list[Mutant]:
     return [Mutant(**facts) for facts in table["mutant"]]
 
 
-async def hunt(mutant: Mutant, runs: int) -> Hunted:
+async def hunt(mutant: Mutant, origin: Path, runs: int) -> Hunted:
     """Let simulators play until one catches the mutant; first the one that did when it was written."""
-    with mutant.planted() as directory:
+    with mutant.planted(origin) as directory:
         for by in mutant.simulators:
             arguments = [by, str(mutant.seed if by == mutant.by else 0), str(round(runs * SHARE[by]))]
             done = await trio.run_process(
@@ -161,14 +173,15 @@ async def hunt_all(mutants: list[Mutant], runs: int, jobs: int) -> list[Hunted]:
     found: list[Hunted] = []
     waiting = iter(mutants)
 
-    async def work() -> None:
+    async def work(origin: Path) -> None:
         for mutant in waiting:
-            found.append(await hunt(mutant, runs))
+            found.append(await hunt(mutant, origin, runs))
             print(found[-1], flush=True)
 
-    async with trio.open_nursery() as nursery:
-        for _ in range(jobs):
-            nursery.start_soon(work)
+    with compiled_copy() as origin:
+        async with trio.open_nursery() as nursery:
+            for _ in range(jobs):
+                nursery.start_soon(work, origin)
     return found
 
 
