@@ -127,8 +127,8 @@ def test_clocks_beyond_the_margin_are_noticed() -> None:
 def test_a_follower_that_can_not_come_back_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was reserved after the promise that it rests on was forgotten can't be cleared."""
 
-    async def reserve_anyway(self: VirtualDisk, heir: int, epoch: int, followed: Followed) -> None:
-        await self._write(heir=heir)
+    async def reserve_anyway(self: VirtualDisk, heir: int, epoch: int, followed: Followed) -> bool:
+        return await self._write(heir=heir)
 
     monkeypatch.setattr(VirtualDisk, "reserve", reserve_anyway)
     assert noticed_in(range(413, 414), "no busy loop") == 413

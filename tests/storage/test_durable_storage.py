@@ -70,7 +70,7 @@ async def test_what_is_reserved_is_read_after_a_restart_until_another_epoch_is_a
     followed = Followed(2, 3, 2.5)
     await storage.load()
     await storage.accept_epoch(3, followed)
-    await storage.reserve(1, 4, followed)
+    assert await storage.reserve(1, 4, followed)
     assert await storage.load() == StoredVote(0, 0, 3, followed, 1)
     await storage.accept_epoch(4, followed)
     assert await storage.load() == StoredVote(0, 0, 4, followed)
@@ -85,13 +85,13 @@ async def test_nothing_is_reserved_once_that_is_no_longer_promised(
 ) -> None:
     await storage.load()
     await storage.accept_epoch(3, Followed(2, 3, 2.5))
-    await storage.reserve(1, epoch, followed)
-    assert (await storage.load()).heir is None
+    assert not await storage.reserve(1, epoch, followed)
+    assert recorded(storage).heir is None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(storage.remember_followed, None)
         await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(storage.reserve, 1, 4, Followed(2, 3, 2.5))
-    assert await storage.load() == StoredVote(0, 0, 3)
+        assert not await storage.reserve(1, 4, Followed(2, 3, 2.5)), "it waited for its turn to write"
+    assert (recorded(storage).followed, recorded(storage).heir) == (None, None)
 
 
 async def test_what_was_accepted_as_reserved_is_written_with_whatever_is_next(storage: Storage) -> None:

@@ -43,7 +43,7 @@ def check(
 
     Names are looked up, and the data directory is read; with --live every server is asked on its election
     port, too, and knocked at, so that it tells its id. Exit status 0: fine, warnings or not; 1: an error was
-    found, or with --strict a warning; 2: CONFIG can't be used.
+    found, or with --strict a warning; 2: CONFIG can't be used; 3: it was ended before it was done.
     """
     try:
         loaded = load_chosen(config, settings, myid, from_hostname, data_dir, strict=True)

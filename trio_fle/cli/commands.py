@@ -4,6 +4,8 @@ from importlib import import_module
 
 import click
 
+from trio_fle import __version__
+
 COMMANDS = ("check", "demo", "run", "simulate")
 """Each in a module of its name."""
 
@@ -24,7 +26,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="trio-fle", prog_name="trio-fle")
+@click.version_option(__version__, prog_name="trio-fle")
 def commands() -> None:
     """Leader election as ZooKeeper's servers do it, without ZooKeeper.
 

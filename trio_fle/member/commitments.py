@@ -92,14 +92,14 @@ class Commitments:
         """Reserve the next epoch for ``heir``, durably: for a member that follows a leader of ours.
 
         Nothing where it follows none, or where that has changed by the time that it could be written: nobody
-        accepts it then, and a restarted process that found it could follow no leader before a higher epoch.
+        accepts it then, and one who finds it after a restart has no leader who could clear it.
         """
         accepted, followed = self.stored.accepted_epoch, self.stored.followed
         if followed is None:
             return
         self.stored = attrs.evolve(self.stored, heir=None)  # until it is durable, for neither
-        await self.storage.reserve(heir, accepted + 1, followed)
-        if (self.stored.accepted_epoch, self.stored.followed) == (accepted, followed):
+        written = await self.storage.reserve(heir, accepted + 1, followed)
+        if written and (self.stored.accepted_epoch, self.stored.followed) == (accepted, followed):
             self.stored = attrs.evolve(self.stored, heir=heir)
 
     def accept_reserved(self, heir: int, epoch: int, lease_s: float | None = None) -> bool:

@@ -83,9 +83,9 @@ class DurableStorage:
         """
         await self._write(lambda: self._begin(epoch))
 
-    async def reserve(self, heir: int, epoch: int, followed: Followed) -> None:
+    async def reserve(self, heir: int, epoch: int, followed: Followed) -> bool:
         """Record for whom the next epoch is reserved, unless what that rests on has changed."""
-        await self._write(lambda: self._reserve(heir, epoch, followed))
+        return await self._write(lambda: self._reserve(heir, epoch, followed))
 
     def accept_reserved(self, epoch: int, followed: Followed | None) -> None:
         """Have it recorded with whatever is next, or before the epoch files follow."""
@@ -137,11 +137,12 @@ class DurableStorage:
     def _version_dir(self) -> Path:
         return self.data_dir / "version-2"
 
-    async def _write(self, work: Callable[[], None]) -> None:
+    async def _write(self, work: Callable[[], T]) -> T:
         if self._lock is None:
             raise RuntimeError(f"{self.data_dir}: not loaded, or closed")
-        await self._in_thread(work, self._limiter)
+        written = await self._in_thread(work, self._limiter)
         self._changed.set()
+        return written
 
     async def _in_thread(self, work: Callable[[], T], limiter: _OneByOne) -> T:
         # typed as trio's own limiter; documented as anything that acquires and releases like it
@@ -184,10 +185,12 @@ class DurableStorage:
             raise going_back(self._version_dir / ACCEPTED, self._record.accepted_epoch, epoch)
         self._put(attrs.evolve(self._newest(), accepted_epoch=epoch, followed=followed, heir=None))
 
-    def _reserve(self, heir: int, epoch: int, followed: Followed) -> None:
+    def _reserve(self, heir: int, epoch: int, followed: Followed) -> bool:
         record = self._newest()
-        if (record.accepted_epoch + 1, record.followed) == (epoch, followed):
+        rests = (record.accepted_epoch + 1, record.followed) == (epoch, followed)
+        if rests:
             self._put(attrs.evolve(record, heir=heir))
+        return rests
 
     def _begin(self, epoch: int) -> None:
         if epoch < self._record.epoch:

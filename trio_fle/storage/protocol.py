@@ -20,11 +20,11 @@ class Storage(Protocol):
     async def accept_epoch(self, epoch: int, followed: Followed | None = None) -> None:
         """Promise to follow no leader of an older epoch, and what ``followed`` says: before that is told."""
 
-    async def reserve(self, heir: int, epoch: int, followed: Followed) -> None:
-        """Reserve ``epoch`` for ``heir``, until another is accepted.
+    async def reserve(self, heir: int, epoch: int, followed: Followed) -> bool:
+        """Reserve ``epoch`` for ``heir``, until another is accepted, or whom this member follows changes.
 
-        Does nothing where that is not the next epoch, or ``followed`` not what is promised, when its turn to
-        write comes.
+        Returns whether that was written: it is not where ``epoch`` is not the next one, or ``followed`` not
+        what is promised, when its turn comes.
         """
 
     def accept_reserved(self, epoch: int, followed: Followed | None) -> None:

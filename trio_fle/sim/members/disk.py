@@ -109,11 +109,14 @@ class VirtualDisk:
         self._refuse_to_go_back("acceptedEpoch", self._record.accepted_epoch, epoch)
         await self._write(accepted_epoch=epoch, followed=followed, heir=None)
 
-    async def reserve(self, heir: int, epoch: int, followed: Followed) -> None:
+    async def reserve(self, heir: int, epoch: int, followed: Followed) -> bool:
         """Record for whom the next epoch is reserved, unless what that rests on has changed."""
         await self._checkpoint()
-        rests_on = epoch - 1, followed
-        await self._write(lambda newest: (newest.accepted_epoch, newest.followed) == rests_on, heir=heir)
+
+        def rests(newest: Record) -> bool:
+            return (newest.accepted_epoch + 1, newest.followed) == (epoch, followed)
+
+        return await self._write(rests, heir=heir)
 
     def accept_reserved(self, epoch: int, followed: Followed | None) -> None:
         """Have it recorded by ``tend`` or ``settle``, or with whatever is next."""
@@ -188,26 +191,27 @@ class VirtualDisk:
         if epoch < held:
             raise StorageError(f"{name}: holds epoch {held}, and was to be set back to {epoch}")
 
-    async def _write(self, given: Callable[[Record], bool] = lambda _: True, **changes: Any) -> None:
+    async def _write(self, given: Callable[[Record], bool] = lambda _: True, **changes: Any) -> bool:
         """Write the record with ``changes``, once no other one is being written; whether cancelled or not.
 
-        Nothing where the newest one then is not as ``given``.
+        Returns whether it was written: it is not where the newest one then is not as ``given``.
         """
         crashes = self._crashes
         async with self._writing:
             newest = attrs.evolve(self._newest(), number=self._record.number + 1)
             if not given(newest):
-                return
+                return False
             self._pending = record = attrs.evolve(newest, **changes)
             if self.write_s.mean_s:
                 with trio.CancelScope(shield=True):
                     await trio.sleep(self.write_s.sample(self.rng))
             if self._crashes > crashes:
-                return  # the process that wrote is no more
+                return False  # the process that wrote is no more
             self._pending, self._record = None, record
             at = place_of(record)
             self._durable[at : at + len(encode_record(record))] = encode_record(record)
             self.writes += 1
+            return True
 
     def _newest(self) -> Record:
         """Return the record with what is to be recorded soon."""
