@@ -56,13 +56,13 @@ CORES_PLAY: Final = (Case.COLD_START, Case.FAILOVER)
 class Host:
     """What a member's machine needs for its work; fitted to one machine (tests/README.md)."""
 
-    work_s: float = 0.00027
+    work_s: float = 0.00016
     """To handle one segment that arrives."""
 
     write_s: Latency = attrs.field(factory=lambda: Latency(0.0005, 0.0002))
     """To make a record durable."""
 
-    end_s: float = 0.0089
+    end_s: float = 0.0053
     """To end a killed process, and for all that a failover takes beside messages and writes."""
 
     apart_s: float = 0.018
