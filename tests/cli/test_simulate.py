@@ -59,7 +59,7 @@ def test_the_same_seed_gives_the_same_answer() -> None:
 @pytest.mark.parametrize("case", ["cold-start", "failover", "silent", "resign"])
 def test_every_case_is_played(case: str) -> None:
     result = simulate("--case", case, "--elections", "1", "--tick-time", "100", "--json")
-    assert json.loads(result.output)["p50_ms"] > 1
+    assert json.loads(result.output)["p50_ms"] > 0
 
 
 def test_time_outs_that_are_too_short_for_the_network_cost_leaders() -> None:
