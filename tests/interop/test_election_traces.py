@@ -15,7 +15,7 @@ DATA = Path(__file__).parents[1] / "data"
 TRACES: dict[str, Any] = {}
 for file in ("election-traces.json", "election-traces-more.json"):
     TRACES |= json.loads((DATA / file).read_text())
-AT_ONCE = 3
+AT_ONCE = 4
 """Traces played at the same time: their steps are 50 ms apart, which two cores must be able to keep."""
 
 PARTS = 10
