@@ -56,10 +56,14 @@ def test_the_same_seed_gives_the_same_answer() -> None:
     assert once == again != other
 
 
-@pytest.mark.parametrize("case", ["cold-start", "failover", "silent", "resign"])
-def test_every_case_is_played(case: str) -> None:
+@pytest.mark.parametrize(
+    ("case", "least_ms", "most_ms"),
+    [("cold-start", 1, 20), ("failover", 5, 20), ("silent", 400, 700), ("resign", 0.5, 20)],
+)
+def test_every_case_is_played(case: str, least_ms: float, most_ms: float) -> None:
+    """A silent leader is waited for until 5 ticks have passed since its last ping."""
     result = simulate("--case", case, "--elections", "1", "--tick-time", "100", "--json")
-    assert json.loads(result.output)["p50_ms"] > 0
+    assert least_ms < json.loads(result.output)["p50_ms"] < most_ms
 
 
 def test_time_outs_that_are_too_short_for_the_network_cost_leaders() -> None:
